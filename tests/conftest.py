@@ -1,0 +1,15 @@
+"""What every test may rely on: nothing of the surrounding environment changes what the server does."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the developer's own settings and proxies outside."""
+    for name in list(os.environ):
+        if name.startswith("DEEPAAS_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy"}:
+            monkeypatch.delenv(name)
