@@ -1,0 +1,253 @@
+"""Every place that keeps training runs, by the same suite; and what is special to the database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from deepaas_core.domain.training import Process, Run, RunError, RunState
+from deepaas_core.errors import Conflict, RunNotFound, StoreDamaged, StoreUnavailable, StoreUnusable
+from deepaas_core.stores import migrations
+from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.stores.sql import metadata, open_store
+
+NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+def a_run(model="digits", **arguments) -> Run:
+    return Run.queued(model, "1.0.0", arguments, NOW)
+
+
+class RunStoreContract:
+    """What any `RunStore` must do. Inherit it and offer a fixture ``store``."""
+
+    async def test_a_run_comes_back_as_it_was_stored(self, store):
+        run = a_run(epochs=3, name="ü\x00\ud800", nested={"a": [None, 1.5, True]})
+        await store.add(run)
+        assert await store.get(run.id) == run
+
+    async def test_an_ended_run_comes_back_whole(self, store):
+        queued = a_run()
+        await store.add(queued)
+        running = queued.start(NOW + timedelta(seconds=1)).attach(Process(12, "345"))
+        failed = running.fail(NOW + timedelta(hours=1), RunError("ValueError", "no", "Traceback …"))
+        assert await store.replace(queued, running)
+        assert await store.replace(running, failed)
+        assert await store.get(queued.id) == failed
+        assert (await store.get(queued.id)).duration_s == 3599
+
+    async def test_a_result_comes_back(self, store):
+        queued = a_run()
+        running = queued.start(NOW)
+        await store.add(queued)
+        await store.replace(queued, running)
+        await store.replace(running, running.succeed(NOW, {"loss": [0.5, None]}))
+        assert (await store.get(queued.id)).result == {"loss": [0.5, None]}
+
+    async def test_an_unknown_id_is_not_found(self, store):
+        with pytest.raises(RunNotFound):
+            await store.get("0" * 32)
+
+    async def test_an_id_is_kept_once(self, store):
+        run = a_run()
+        await store.add(run)
+        with pytest.raises(Conflict):
+            await store.add(run)
+
+    async def test_lists_are_newest_first_and_paged(self, store):
+        runs = [a_run() for _ in range(5)]
+        for run in runs:
+            await store.add(run)
+        ids = [run.id for run in reversed(runs)]
+        first = await store.list(limit=2)
+        rest = await store.list(before=first[-1].id)
+        assert [run.id for run in (*first, *rest)] == ids
+        assert list(await store.list(before="0" * 32)) == []
+
+    async def test_lists_are_filtered(self, store):
+        digits, other = a_run("digits"), a_run("other")
+        await store.add(digits)
+        await store.add(other)
+        await store.replace(other, other.start(NOW))
+        assert [run.id for run in await store.list(model="digits")] == [digits.id]
+        assert [run.id for run in await store.list(states={RunState.RUNNING, RunState.FAILED})] == [other.id]
+        assert list(await store.list(model="digits", states={RunState.RUNNING})) == []
+
+    async def test_lists_leave_out_tracebacks_and_long_results(self, store):
+        failed, long, short = a_run(), a_run(), a_run()
+        endings = {
+            failed.id: failed.start(NOW).fail(NOW, RunError("ValueError", "no", "Traceback …")),
+            long.id: long.start(NOW).succeed(NOW, "x" * 100_000),
+            short.id: short.start(NOW).succeed(NOW, [1, 2]),
+        }
+        for run in (failed, long, short):
+            await store.add(run)
+            await store.replace(run, endings[run.id])
+        listed = {run.id: run for run in await store.list()}
+        assert listed[failed.id].error == RunError("ValueError", "no", "")
+        assert listed[long.id].result is None
+        assert listed[short.id].result == [1, 2]
+        assert (await store.get(long.id)).result == "x" * 100_000
+
+    async def test_the_queue_is_oldest_first_and_holds_what_waits(self, store):
+        first, second, third = (a_run() for _ in range(3))
+        for run in (first, second, third):
+            await store.add(run)
+        await store.replace(first, first.start(NOW))
+        assert [run.id for run in await store.queue(5)] == [second.id, third.id]
+        assert [run.id for run in await store.queue(1)] == [second.id]
+
+    async def test_a_run_put_back_into_the_queue_keeps_its_place(self, store):
+        first, second = a_run(), a_run()
+        await store.add(first)
+        await store.add(second)
+        running = first.start(NOW)
+        await store.replace(first, running)
+        await store.replace(running, running.requeue())
+        assert [run.id for run in await store.queue(5)] == [first.id, second.id]
+
+    async def test_of_many_who_take_a_run_one_gets_it(self, store):
+        run = a_run()
+        await store.add(run)
+        taken = await asyncio.gather(*(store.replace(run, run.start(NOW)) for _ in range(20)))
+        assert taken.count(True) == 1
+
+    async def test_a_run_that_moved_on_is_not_replaced(self, store):
+        queued = a_run()
+        await store.add(queued)
+        running = queued.start(NOW)
+        attached = running.attach(Process(1, "a"))
+        await store.replace(queued, running)
+        await store.replace(running, attached)
+        assert not await store.replace(running, running.cancel(NOW))
+        assert not await store.replace(running.attach(Process(1, "b")), running.cancel(NOW))
+        assert await store.get(queued.id) == attached
+
+    async def test_an_unknown_run_is_not_replaced(self, store):
+        run = a_run()
+        assert not await store.replace(run, run.start(NOW))
+
+
+class TestMemory(RunStoreContract):
+    @pytest.fixture
+    def store(self):
+        return MemoryRunStore()
+
+
+class TestSqlite(RunStoreContract):
+    @pytest.fixture
+    async def store(self, path):
+        store = await open_store(path)
+        yield store
+        await store.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "data" / "deepaas_core.db"
+
+
+async def test_records_outlive_the_store(path):
+    store = await open_store(path)
+    run = a_run(epochs=3)
+    await store.add(run)
+    await store.close()
+    store = await open_store(path)
+    assert await store.get(run.id) == run
+    await store.close()
+
+
+async def test_the_database_is_its_owners_alone(path):
+    store = await open_store(path)
+    await store.add(a_run())
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    await store.close()
+    assert set(modes.values()) == {0o600}
+    assert len(modes) > 1
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_commits_are_synced(path):
+    store = await open_store(path)
+    async with store._engine.connect() as connection:
+        assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one() == 2
+        assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one() == "wal"
+    await store.close()
+
+
+@pytest.mark.parametrize("offset", [0, 4096 + 100], ids=["head", "page"])
+async def test_a_damaged_database_stops_the_start_and_is_left_alone(path, offset):
+    store = await open_store(path)
+    for _ in range(50):
+        await store.add(a_run(text="x" * 500))
+    await store.close()
+    damaged = bytearray(path.read_bytes())
+    damaged[offset : offset + 4000] = os.urandom(4000)
+    path.write_bytes(damaged)
+    with pytest.raises(StoreDamaged):
+        await open_store(path)
+    assert path.read_bytes() == damaged
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(path):
+    await (await open_store(path)).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(StoreUnusable, match="9999"):
+        await open_store(path)
+
+
+async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
+    def cut_short(connection):
+        upgrade(connection)
+        raise OSError("power")
+
+    upgrade = migrations.upgrade
+    monkeypatch.setattr(migrations, "upgrade", cut_short)
+    with pytest.raises(StoreUnavailable):
+        await open_store(path)
+    monkeypatch.undo()
+    store = await open_store(path)
+    assert list(await store.list()) == []
+    await store.close()
+
+
+async def test_a_locked_database_is_unavailable_and_then_available(path, monkeypatch):
+    monkeypatch.setattr("deepaas_core.stores.sql.BUSY_TIMEOUT_S", 0.05)
+    store = await open_store(path)
+    run = a_run()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await store.add(run)
+    other.execute("ROLLBACK")
+    other.close()
+    await store.add(run)
+    assert await store.get(run.id) == run
+    await store.close()
+
+
+async def test_a_place_that_cannot_be_written_is_unavailable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable):
+        await open_store(tmp_path / "file" / "deepaas_core.db")
+
+
+async def test_the_migrations_make_the_tables_that_the_code_uses(path):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+
+    await (await open_store(path)).close()
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == migrations.HEAD
+    engine.dispose()
