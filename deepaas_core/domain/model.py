@@ -1,0 +1,97 @@
+"""A model as the server knows it: what its plugin offers, settled once at load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from deepaas_core.domain.arguments import Argument, Arguments
+
+
+class Capability(StrEnum):
+    """A function that a plugin may offer; its value is the function's name."""
+
+    METADATA = "get_metadata"
+    TRAIN_ARGS = "get_train_args"
+    PREDICT_ARGS = "get_predict_args"
+    TRAIN = "train"
+    PREDICT = "predict"
+    PREDICT_DATA = "predict_data"
+    PREDICT_FILE = "predict_file"
+    PREDICT_URL = "predict_url"
+    WARM = "warm"
+    SIGNATURE = "get_signature"
+
+    @property
+    def function(self) -> str:
+        """The function as its author would write it, e.g. ``predict_file(path, **kwargs)``."""
+        return _FUNCTIONS[self]
+
+
+_FUNCTIONS = {
+    Capability.METADATA: "get_metadata()",
+    Capability.TRAIN_ARGS: "get_train_args()",
+    Capability.PREDICT_ARGS: "get_predict_args()",
+    Capability.TRAIN: "train(**kwargs)",
+    Capability.PREDICT: "predict(**kwargs)",
+    Capability.PREDICT_DATA: "predict_data(data, **kwargs)",
+    Capability.PREDICT_FILE: "predict_file(path, **kwargs)",
+    Capability.PREDICT_URL: "predict_url(url, **kwargs)",
+    Capability.WARM: "warm()",
+    Capability.SIGNATURE: "get_signature()",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: one entry point of one installed distribution.
+
+    Attributes:
+        name: The entry point's name, which is the model's.
+        group: ``deepaas.model`` or ``deepaas.v2.model``.
+        target: What it points at, ``package.module`` or ``package.module:object``.
+        distribution: Name of the distribution, and what its metadata say of it.
+    """
+
+    name: str
+    group: str
+    target: str
+    distribution: str
+    version: str
+    summary: str = ""
+    author: str = ""
+    license: str = ""
+    homepage: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The typed view of a plugin.
+
+    Attributes:
+        capabilities: The functions the plugin has.
+        arguments: For each capability that takes arguments, which ones.
+        metadata: What ``get_metadata`` returned, or the distribution's own metadata.
+        signature: What ``get_signature`` returned; None without one.
+        response: Members of the declared response ``schema``; None without one.
+        warnings: What the author should look at, found while inspecting the plugin.
+    """
+
+    source: Source
+    capabilities: frozenset[Capability]
+    arguments: Mapping[Capability, Arguments] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    signature: Mapping[str, Any] | None = None
+    response: tuple[Argument, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def version(self) -> str:
+        """The version the model states in its metadata, else its distribution's."""
+        return str(self.metadata.get("version") or self.source.version)

@@ -1,0 +1,27 @@
+"""One answer to one request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model answered, already encoded.
+
+    Attributes:
+        model: The model's name.
+        version: Its version when it answered.
+        body: JSON, or the bytes of ``media_type``.
+        media_type: None for JSON.
+        path: A file that the model made, to be sent instead of ``body``.
+        duration_s: How long the model's own function took.
+    """
+
+    model: str
+    version: str
+    body: bytes
+    media_type: str | None = None
+    path: Path | None = None
+    duration_s: float = 0.0

@@ -1,0 +1,282 @@
+"""The error tree: what can go wrong, said in the words of the domain.
+
+An error knows what happened, never which HTTP status that is; ``web/problems.py`` holds the one table that
+turns a class into a status. The first line of a class's docstring is its public title.
+
+    DeepaasError
+    ├── InvalidRequest            the caller sent something that cannot be used
+    │   ├── MalformedBody
+    │   ├── InvalidInput          arguments that do not fit, one issue per field
+    │   ├── PayloadTooLarge
+    │   ├── UnsupportedMedia
+    │   ├── NotAcceptable
+    │   ├── AddressRefused        a URL that the guard does not let through
+    │   ├── RequestTimeout        a body that does not arrive
+    │   └── CrossOrigin           a foreign page made a browser send it
+    ├── NotFound
+    │   ├── ModelNotFound
+    │   └── RunNotFound
+    ├── Conflict
+    │   └── RunAlreadyOver
+    ├── Unavailable               try again later
+    │   ├── ModelNotReady
+    │   ├── Overloaded
+    │   └── StoreUnavailable
+    ├── CapabilityMissing         the model package offers no such function
+    ├── ModelTimeout
+    ├── ModelFailure              the model's own fault
+    │   ├── ModelCrashed          its process died
+    │   └── UnencodableResult     it returned what cannot become JSON
+    ├── SourceUnavailable         the remote end of a ``predict/url``
+    ├── PluginError               a model package that cannot be offered, told at start-up
+    ├── StoreUnusable             records that this server must not touch, told at start-up
+    │   └── StoreDamaged
+    └── SettingsError             a setting that cannot be used, told at start-up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class DeepaasError(Exception):
+    """Something went wrong."""
+
+    @classmethod
+    def title(cls) -> str:
+        """The class's public title: the first line of its docstring, without the full stop."""
+        return (cls.__doc__ or cls.__name__).strip().splitlines()[0].rstrip(".")
+
+
+class InvalidRequest(DeepaasError):
+    """The request cannot be used as it was sent."""
+
+
+class MalformedBody(InvalidRequest):
+    """The body of the request cannot be read."""
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One thing that is wrong with one input.
+
+    Attributes:
+        pointer: JSON pointer to the input, e.g. ``/epochs`` or ``/layers/2``; the empty string is the whole.
+        detail: What was expected, as a sentence.
+    """
+
+    pointer: str
+    detail: str
+
+
+class InvalidInput(InvalidRequest):
+    """One or more inputs are not what the model declares."""
+
+    def __init__(self, issues: Sequence[Issue]):
+        super().__init__(tuple(issues))
+        self.issues = tuple(issues)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{issue.pointer or '(whole input)'}: {issue.detail}" for issue in self.issues)
+
+
+class PayloadTooLarge(InvalidRequest):
+    """The body of the request is larger than this server takes."""
+
+    def __init__(self, limit_bytes: int):
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        return f"A request may carry at most {self.limit_bytes} bytes."
+
+
+class UnsupportedMedia(InvalidRequest):
+    """The body of the request has a media type that this route does not read."""
+
+
+class NotAcceptable(InvalidRequest):
+    """The result cannot be given in any media type that the request accepts."""
+
+
+class AddressRefused(InvalidRequest):
+    """The URL leads to an address that this server does not fetch from."""
+
+
+class RequestTimeout(InvalidRequest):
+    """The body of the request did not arrive in time."""
+
+
+class CrossOrigin(InvalidRequest):
+    """A page of another origin may not change anything here."""
+
+
+class NotFound(DeepaasError):
+    """There is no such thing."""
+
+
+class ModelNotFound(NotFound):
+    """There is no model of this name."""
+
+    def __init__(self, model: str):
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        return f"No model is named {self.model!r}."
+
+
+class RunNotFound(NotFound):
+    """There is no training run of this id."""
+
+    def __init__(self, run: str):
+        super().__init__(run)
+        self.run = run
+
+    def __str__(self) -> str:
+        return f"No training run has the id {self.run!r}."
+
+
+class Conflict(DeepaasError):
+    """The thing is in a state that does not allow this."""
+
+
+class RunAlreadyOver(Conflict):
+    """The training run has already ended."""
+
+    def __init__(self, run: str, state: str):
+        super().__init__(run, state)
+        self.run, self.state = run, state
+
+    def __str__(self) -> str:
+        return f"Training run {self.run} has already ended: it {self.state}."
+
+
+class Unavailable(DeepaasError):
+    """This cannot be done right now.
+
+    Attributes:
+        retry_after_s: Seconds after which a further try makes sense.
+    """
+
+    retry_after_s: int = 1
+
+
+class ModelNotReady(Unavailable):
+    """The model cannot answer yet, or could not be started."""
+
+    def __init__(self, model: str, reason: str, retry_after_s: int = 1):
+        super().__init__(model, reason, retry_after_s)
+        self.model, self.reason, self.retry_after_s = model, reason, retry_after_s
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r} cannot answer: {self.reason}"
+
+
+class Overloaded(Unavailable):
+    """More calls are waiting for the model than its queue holds."""
+
+    def __init__(self, model: str, max_queue: int):
+        super().__init__(model, max_queue)
+        self.model, self.max_queue = model, max_queue
+
+    def __str__(self) -> str:
+        return f"{self.max_queue} calls are already waiting for model {self.model!r}."
+
+
+class StoreUnavailable(Unavailable):
+    """The server's records cannot be read or written right now."""
+
+
+class CapabilityMissing(DeepaasError):
+    """The model does not implement this.
+
+    Attributes:
+        function: The function the author of the model would have to write, e.g. ``predict_file(path, **kwargs)``.
+        raised: The function exists, and raised ``NotImplementedError`` on purpose.
+    """
+
+    def __init__(self, model: str, function: str, raised: bool = False):
+        super().__init__(model, function, raised)
+        self.model, self.function, self.raised = model, function, raised
+
+    def __str__(self) -> str:
+        if self.raised:
+            return f"Model {self.model!r} says that it does not implement this: {self.function} raised NotImplementedError."
+        return f"Model {self.model!r} does not implement this: its author would have to write {self.function}."
+
+
+class ModelTimeout(DeepaasError):
+    """The model did not answer in time."""
+
+    def __init__(self, model: str, timeout_s: float):
+        super().__init__(model, timeout_s)
+        self.model, self.timeout_s = model, timeout_s
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r} did not answer within {self.timeout_s:g} s."
+
+
+class ModelFailure(DeepaasError):
+    """The model failed.
+
+    Attributes:
+        kind: The type of the model's exception, e.g. ``ValueError``.
+        message: Its text: for the log and the record, shown to clients only where the operator allows it.
+        traceback: The model's own frames, for the log and the record.
+    """
+
+    def __init__(self, model: str, kind: str, message: str = "", traceback: str = ""):
+        super().__init__(model, kind, message, traceback)
+        self.model, self.kind, self.message, self.traceback = model, kind, message, traceback
+
+    def __str__(self) -> str:
+        return f"Model {self.model!r} raised {self.kind}."
+
+
+class ModelCrashed(ModelFailure):
+    """The model's process died while it worked on this request."""
+
+    def __init__(self, model: str, reason: str):
+        super().__init__(model, "crash", reason)
+        self.reason = reason
+        self.args = (model, reason)
+
+    def __str__(self) -> str:
+        return f"The process of model {self.model!r} died during this call ({self.reason})."
+
+
+class UnencodableResult(ModelFailure):
+    """The model returned something that cannot be encoded.
+
+    Attributes:
+        message: Where in the result, and what it is, e.g. ``predictions[3].mask: complex``.
+    """
+
+    def __init__(self, model: str, message: str):
+        super().__init__(model, "result", message)
+        self.args = (model, message)
+
+    def __str__(self) -> str:
+        return f"The result of model {self.model!r} cannot be encoded: {self.message}"
+
+
+class SourceUnavailable(DeepaasError):
+    """The URL could not be fetched."""
+
+
+class PluginError(DeepaasError):
+    """A model package cannot be offered."""
+
+
+class StoreUnusable(DeepaasError):
+    """The server's records cannot be used as they are."""
+
+
+class StoreDamaged(StoreUnusable):
+    """The server's records are damaged."""
+
+
+class SettingsError(DeepaasError):
+    """A setting cannot be used."""

@@ -1,0 +1,137 @@
+"""The contract of an executor: whatever runs one model's functions, wherever it runs them.
+
+An executor is given plain values and gives back an encoded result; it raises the errors of the domain. It knows
+nothing of HTTP, and those who use it know nothing of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from deepaas_core import errors
+from deepaas_core.domain.model import Capability
+
+
+class ExecutorState(StrEnum):
+    """Whether a model's executor can take calls.
+
+    ``restarting`` still takes them: they wait for the worker that is being brought up.
+    """
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of one hook.
+
+    Attributes:
+        hook: Which function.
+        values: Checked arguments, JSON-native, by the key a request uses.
+        payload: What the hook's first argument is made from: ``{"path": …}`` of a file, ``{"url": …}``, or for data
+            ``{"form": "json" | "text" | "npy" | "bytes"}``; may add ``filename``, ``content_type``, ``charset``.
+        body: The bytes of the data.
+        accept: ``application/x-npy`` or ``application/octet-stream`` when an array is wanted as it is.
+        timeout_s: Seconds from now within which the answer must be there.
+    """
+
+    hook: Capability
+    values: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes | bytearray | memoryview = b""
+    accept: str | None = None
+    timeout_s: float = 30.0
+
+    def header(self) -> dict[str, Any]:
+        """The call as the header of a frame, without its id."""
+        header: dict[str, Any] = {"hook": self.hook}
+        if self.values:
+            header["values"] = self.values
+        if self.payload:
+            header["payload"] = self.payload
+        if self.accept:
+            header["accept"] = self.accept
+        return header
+
+
+@dataclass(slots=True)
+class Result:
+    """One answer of one hook, already encoded.
+
+    Attributes:
+        body: JSON, or the bytes of ``media_type``.
+        media_type: None for JSON.
+        path: A file the model made, to be sent instead of ``body``.
+        duration_s: How long the hook itself took.
+    """
+
+    body: bytes
+    media_type: str | None = None
+    path: Path | None = None
+    duration_s: float = 0.0
+
+
+class Executor(Protocol):
+    """Runs the functions of one model."""
+
+    state: ExecutorState
+    reason: str
+    description: Mapping[str, Any] | None
+
+    def start(self) -> None:
+        """Begin to bring the model up; ``on_change`` tells of every step."""
+
+    async def call(self, call: Call) -> Result:
+        """Run one hook.
+
+        Raises:
+            DeepaasError: ``ModelNotReady``, ``Overloaded``, ``ModelTimeout``, ``ModelFailure`` and its kinds,
+                ``CapabilityMissing``, ``InvalidInput``, ``MalformedBody``, ``SourceUnavailable``, ``AddressRefused``.
+        """
+
+    async def replace(self, model_dir: Path | None) -> None:
+        """Serve another trained model: the new one is warm before it gets its first call, none is lost.
+
+        Raises:
+            ModelNotReady: The new one could not be started; the old one goes on.
+        """
+
+    async def close(self, drain_s: float) -> None:
+        """Finish what has begun, for so long at most, and leave nothing behind."""
+
+
+#: Called after every change of an executor's state, reason or description.
+OnChange = Callable[[], None]
+
+
+def failure(model: str, hook: Capability, error: Mapping[str, Any]) -> errors.DeepaasError:
+    """The domain's error for what a worker says went wrong."""
+    message = str(error.get("message", ""))
+    match error.get("kind"):
+        case "invalid":
+            return errors.InvalidInput([errors.Issue(str(at), str(what)) for at, what in error.get("issues", ())])
+        case "missing":
+            return errors.CapabilityMissing(model, hook.function, raised=True)
+        case "malformed":
+            return errors.MalformedBody(message)
+        case "media":
+            return errors.UnsupportedMedia(message)
+        case "acceptable":
+            return errors.NotAcceptable(message)
+        case "refused":
+            return errors.AddressRefused(message)
+        case "source":
+            return errors.SourceUnavailable("The URL could not be fetched.")
+        case "result":
+            return errors.UnencodableResult(model, message)
+        case _:
+            raised = error.get("type") or error.get("kind") or "Exception"
+            return errors.ModelFailure(model, str(raised), message, str(error.get("traceback", "")))

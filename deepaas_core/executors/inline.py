@@ -1,0 +1,97 @@
+"""The ``inline`` executor: hooks run on threads of the server itself.
+
+For development, for tests, and for trusted models that want the last microsecond. What isolation gives is gone: a model
+that crashes takes the server along, and a call past its time is answered but cannot be stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from deepaas_core import errors
+from deepaas_core.executors.base import Call, ExecutorState, OnChange, Result, failure
+from deepaas_core.executors.pool import Limits
+from deepaas_core.executors.process import Launch
+from deepaas_core.executors.worker import serve
+from deepaas_core.executors.worker.calling import Answer, Caller, Refusal
+
+
+class Inline:
+    """Runs one model's hooks on threads. Implements ``executors.base.Executor``."""
+
+    def __init__(self, launch: Launch, limits: Limits, on_change: OnChange = lambda: None):
+        self.state = ExecutorState.STARTING
+        self.reason = ""
+        self.description: Mapping[str, Any] | None = None
+        self._launch = launch
+        self._limits = limits
+        self._on_change = on_change
+        self._threads = ThreadPoolExecutor(limits.workers, thread_name_prefix=f"model-{launch.model}")
+        self._running = 0
+        self._caller: Caller | None = None
+        self._starting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._starting = asyncio.create_task(self._start())
+
+    async def call(self, call: Call) -> Result:
+        caller = self._caller
+        if self.state is not ExecutorState.READY or caller is None:
+            raise errors.ModelNotReady(self._launch.model, self.reason or "It is still starting.")
+        if self._running >= self._limits.workers + self._limits.max_queue:
+            raise errors.Overloaded(self._launch.model, self._limits.max_queue)
+        self._running += 1
+        work = asyncio.get_running_loop().run_in_executor(self._threads, caller.call, call.header(), call.body)
+        work.add_done_callback(self._done)
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                answer = await asyncio.shield(work)
+        except TimeoutError:
+            raise errors.ModelTimeout(self._launch.model, call.timeout_s) from None
+        except Refusal as refusal:
+            raise failure(self._launch.model, call.hook, refusal.error) from None
+        return Result(answer.body, answer.media_type, Path(answer.path) if answer.path else None)
+
+    async def replace(self, model_dir: Path | None) -> None:
+        if model_dir is not None:
+            os.environ["DEEPAAS_CORE_MODEL_DIR"] = str(model_dir)  # one process, so the last model replaced wins
+        await self._start()
+        if self.state is not ExecutorState.READY:
+            raise errors.ModelNotReady(self._launch.model, self.reason)
+
+    async def close(self, drain_s: float) -> None:
+        self._change(ExecutorState.STOPPED, "The server is stopping.")
+        if self._starting is not None:
+            self._starting.cancel()
+        deadline = asyncio.get_running_loop().time() + drain_s
+        while self._running and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _start(self) -> None:
+        config = {
+            "target": self._launch.target,
+            "max_result_bytes": self._launch.max_result_bytes,
+            "guard": self._launch.guard,
+        }
+        loop = asyncio.get_running_loop()
+        try:
+            self._caller, self.description = await loop.run_in_executor(self._threads, serve.prepare, config)
+        except Exception as error:
+            self._change(ExecutorState.FAILED, f"{type(error).__name__}: {error}")
+        else:
+            self._change(ExecutorState.READY, "")
+
+    def _done(self, work: asyncio.Future[Answer]) -> None:
+        self._running -= 1
+        if not work.cancelled():
+            work.exception()  # already told to the caller, or nobody waits for it any more
+
+    def _change(self, state: ExecutorState, reason: str) -> None:
+        self.state, self.reason = state, reason
+        self._on_change()

@@ -1,0 +1,289 @@
+"""How each hook is called: from plain values on the line to the author's function, and back to an answer."""
+
+import asyncio
+import io
+import os
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+from . import compat, encoding, frames, guard
+from .describing import Description, Invalid
+
+JSON_TYPES = ("application/json", "*/*")
+NPY, OCTETS = "application/x-npy", "application/octet-stream"
+MAX_DEPTH = 100
+
+
+class Refusal(Exception):
+    """A call that ended without an answer; ``error`` is what the server is told."""
+
+    def __init__(self, kind: str, **details: Any):
+        super().__init__(kind, details)
+        self.error: dict[str, Any] = dict(details, kind=kind)
+
+
+class Answer(NamedTuple):
+    """What goes back: JSON bytes, raw bytes of a media type, or a file the model made."""
+
+    body: bytes
+    media_type: Optional[str] = None
+    path: Optional[str] = None
+
+
+class Caller:
+    """Calls one model's hooks.
+
+    Args:
+        description: The inspected plugin.
+        rules: Which addresses a ``predict_url`` call may connect to.
+        max_result_bytes: Largest encoded result.
+    """
+
+    def __init__(self, description: Description, rules: guard.Guard, max_result_bytes: int):
+        self._description = description
+        self._guard = rules
+        self._max_result_bytes = max_result_bytes
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+
+    def call(self, request: Mapping[str, Any], body: frames.Buffer) -> Answer:
+        """Answer one call.
+
+        Raises:
+            Refusal: The call failed, for a reason that its ``error`` tells.
+        """
+        hook = request["hook"]
+        try:
+            function, args, kwargs = self._arguments(hook, request, body)
+        except Invalid as error:
+            raise Refusal("invalid", issues=error.issues) from error
+        value = self._fetching(function, args, kwargs) if hook == "predict_url" else self._run(function, args, kwargs)
+        return self._answer(hook, value, request.get("accept"), kwargs.get("accept"))
+
+    def _arguments(
+        self, hook: str, request: Mapping[str, Any], body: frames.Buffer
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        function = self._description.hooks[hook]
+        values = self._description.deserialize(hook, request.get("values") or {})
+        if hook in ("predict", "train"):
+            payload: tuple[Any, ...] = ()
+        elif self._description.styles.get(hook) == "dictionary":
+            values.update(_oldest_payload(hook, request, body))
+            return function, (values,), {}
+        else:
+            payload = (_payload(hook, request, body),)
+        if self._description.styles.get(hook) == "dictionary":
+            return function, (values,), {}
+        return function, payload, values
+
+    def _run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            value = function(*args, **kwargs)
+            return self._await(value) if asyncio.iscoroutine(value) else value
+        except Refusal:
+            raise
+        except BaseException as error:
+            raise _refusal(error) from None
+
+    def _await(self, coroutine: Any) -> Any:
+        if self._loop is None:  # one loop for the worker's life, so that a model may keep clients open on it
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(coroutine)
+
+    def _fetching(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with guard.guarding(self._guard) as watch:
+            try:
+                value = function(*args, **kwargs)
+                return self._await(value) if asyncio.iscoroutine(value) else value
+            except BaseException as error:
+                if watch.refusal is not None:
+                    raise Refusal("refused", message=str(watch.refusal)) from None
+                if _is_source_trouble(error):
+                    raise Refusal("source", **_told(error)) from None
+                raise _refusal(error) from None
+
+    def _answer(self, hook: str, value: Any, wanted: Optional[str], accept: Any) -> Answer:
+        if type(value).__name__ == "ReturnedFile" and hasattr(value, "path"):
+            return Answer(b"", str(value.content_type), os.fspath(value.path))
+        if isinstance(accept, str) and accept not in JSON_TYPES:
+            raw = _raw(value)
+            if raw is not None:
+                return Answer(raw, accept)
+        if wanted is not None:
+            return _array(value, wanted)
+        complaint = self._description.check_response(value)
+        if complaint is not None:
+            raise Refusal("result", message="it does not fit the model's own response schema: " + complaint)
+        try:
+            return Answer(encoding.encode(value, self._max_result_bytes))
+        except encoding.Unencodable as error:
+            raise Refusal("result", message=str(error)) from None
+
+
+def _payload(hook: str, request: Mapping[str, Any], body: frames.Buffer) -> Any:
+    payload = request.get("payload") or {}
+    if hook == "predict_file":
+        return payload["path"]
+    if hook == "predict_url":
+        return payload["url"]
+    return _data(payload, body)
+
+
+def _data(payload: Mapping[str, Any], body: frames.Buffer) -> Any:
+    """The value of ``data``: JSON, text, a numpy array, or the bytes as they came."""
+    form = payload.get("form")
+    if form == "json":
+        return read_json(body)
+    if form == "text":
+        try:
+            return bytes(body).decode(payload.get("charset") or "utf-8")
+        except (UnicodeDecodeError, LookupError):
+            raise Refusal("malformed", message="The text is not in the charset it claims to be in.") from None
+    if form == "npy":
+        return _read_npy(body)
+    return bytes(body)
+
+
+def read_json(body: frames.Buffer) -> Any:
+    """Decode strict JSON that a client sent: no NaN, no lone surrogates, at most 100 levels deep."""
+    text = bytes(body)
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise Refusal("malformed", message=f"The JSON is nested more than {MAX_DEPTH} levels deep.")
+    try:
+        value = frames.loads(text)
+    except (ValueError, RecursionError):
+        raise Refusal("malformed", message="The body is not valid JSON.") from None
+    return value
+
+
+def _depth(text: bytes) -> int:
+    """How deep the brackets of a JSON text go, those inside strings not counted."""
+    depth = deepest = 0
+    inside = escaped = False
+    for byte in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                inside = False
+        elif byte == 0x22:
+            inside = True
+        elif byte in (0x5B, 0x7B):
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > MAX_DEPTH:
+                return deepest
+        elif byte in (0x5D, 0x7D):
+            depth -= 1
+    return deepest
+
+
+def _read_npy(body: frames.Buffer) -> Any:
+    try:
+        import numpy
+    except ImportError:
+        raise Refusal("media", message="This model has no numpy, so it cannot read application/x-npy.") from None
+    try:
+        return numpy.load(io.BytesIO(body), allow_pickle=False)
+    except Exception:
+        raise Refusal("malformed", message="The body is not a numpy array in the .npy format.") from None
+
+
+def _oldest_payload(hook: str, request: Mapping[str, Any], body: frames.Buffer) -> dict[str, Any]:
+    """What the two oldest DEEPaaS generations put beside the arguments in their one dictionary."""
+    payload = request.get("payload") or {}
+    if hook == "predict_url":
+        return {"urls": [payload["url"]], "url": payload["url"]}
+    content_type = payload.get("content_type") or "application/octet-stream"
+    if hook == "predict_file":
+        with open(payload["path"], "rb") as file:
+            content: frames.Buffer = file.read()
+    else:
+        content = body
+    storage = compat.FileStorage(
+        stream=io.BytesIO(content), filename=payload.get("filename") or "data", name="data", content_type=content_type
+    )
+    oldest: dict[str, Any] = {"files": [storage]}
+    if hook == "predict_data":
+        oldest["data"] = _data(payload, body)
+    return oldest
+
+
+def _raw(value: Any) -> Optional[bytes]:
+    """A result that is a body by itself, for models that choose the media type by their ``accept`` argument."""
+    if value is None:
+        return b""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, (io.BytesIO, io.BufferedReader)):
+        with value:
+            return value.getvalue() if isinstance(value, io.BytesIO) else value.read()
+    return None
+
+
+def _array(value: Any, wanted: str) -> Answer:
+    """An array's memory, for a request that accepts ``application/x-npy`` or ``application/octet-stream``."""
+    if isinstance(value, (bytes, bytearray, memoryview)) and wanted == OCTETS:
+        return Answer(bytes(value), OCTETS)
+    numpy = __import__("sys").modules.get("numpy")
+    if numpy is None or not isinstance(value, (numpy.ndarray, numpy.generic)) or value.dtype.hasobject:
+        raise Refusal("acceptable", message=f"This result is not an array, so it cannot be given as {wanted}.")
+    array = numpy.ascontiguousarray(value)
+    if wanted == OCTETS:
+        return Answer(array.tobytes(), OCTETS)
+    file = io.BytesIO()
+    numpy.save(file, array, allow_pickle=False)
+    return Answer(file.getvalue(), NPY)
+
+
+def _refusal(error: BaseException) -> Refusal:
+    """What a raised exception means: the author's word about the input, a missing capability, or a failure."""
+    try:
+        names = {base.__name__ for base in type(error).__mro__}
+        if isinstance(error, NotImplementedError):
+            return Refusal("missing")
+        if "ValidationError" in names and hasattr(error, "messages"):
+            return Refusal("invalid", issues=_issues(error.messages))
+        if "InputError" in names:
+            return Refusal("invalid", issues=[(_pointer(getattr(error, "argument", "")), _told(error)["message"])])
+        if "HTTPException" in names:
+            status = getattr(error, "status", None) or getattr(error, "code", None) or 500
+            text = getattr(error, "reason", None) or getattr(error, "description", None) or str(error)
+            if isinstance(status, int) and 400 <= status < 500:
+                return Refusal("invalid", issues=[("", str(text)[:2000])])
+    except Exception:  # an exception object may be as broken as it likes; it is then simply the model's failure
+        pass
+    return Refusal("model", **_told(error))
+
+
+def _told(error: BaseException) -> dict[str, str]:
+    """An exception as plain data, with its type's name under ``type``."""
+    described = encoding.describe_exception(error)
+    return {"type": described["kind"], "message": described["message"], "traceback": described["traceback"]}
+
+
+def _pointer(argument: Any) -> str:
+    return "/" + str(argument) if argument else ""
+
+
+def _issues(messages: Union[Mapping[Any, Any], Any], pointer: str = "") -> list:
+    """Flatten marshmallow's messages (a text, a list, or a mapping of those) into pointers and texts."""
+    if isinstance(messages, Mapping):
+        return [issue for key, value in messages.items() for issue in _issues(value, f"{pointer}/{key}")]
+    if isinstance(messages, (list, tuple)):
+        return [issue for value in messages for issue in _issues(value, pointer)]
+    return [(pointer, str(messages)[:2000])]
+
+
+def _is_source_trouble(error: BaseException) -> bool:
+    """Whether the other end of a URL is to blame: network errors, not those of the model's own files."""
+    local = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
+    if isinstance(error, local):
+        return False
+    if isinstance(error, (OSError, asyncio.TimeoutError)):
+        return True
+    module = type(error).__module__ or ""
+    return module.split(".")[0] in ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "http")

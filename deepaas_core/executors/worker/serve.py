@@ -1,0 +1,178 @@
+"""The serving loop: load the model, say what it offers, then answer one call after the other.
+
+The model's functions run in the main thread, as models expect. The loop reads everything that has arrived before it
+starts the next call, so a call the server took back is never begun.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from . import compat, encoding, frames, guard
+from .calling import Answer, Caller, Refusal
+from .describing import describe
+from .loading import load
+
+PROTOCOL = 1
+_PR_SET_PDEATHSIG = 1
+
+
+class Line:
+    """The worker's end of the line.
+
+    A process that the model forked may run on into this loop with a copy of the socket; it must never answer, so
+    everything here ends such a process at once.
+    """
+
+    def __init__(self, connection: socket.socket):
+        self._socket = connection
+        self._decoder = frames.Decoder()
+        self._pid = os.getpid()
+        self._waiting: deque[frames.Frame] = deque()
+        self._taken_back: set[int] = set()
+
+    def send(self, header: dict[str, Any], *buffers: frames.Buffer) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)
+        for piece in frames.encode(header, *buffers):
+            self._socket.sendall(piece)
+
+    def next(self) -> frames.Frame:
+        """The next call; blocks until there is one.
+
+        Raises:
+            EOFError: The server has closed its end.
+        """
+        while True:
+            self._read(block=not self._waiting)
+            while self._waiting:
+                header, body = self._waiting.popleft()
+                if header.get("id") not in self._taken_back:
+                    return header, body
+                self._taken_back.discard(header["id"])
+                self.send({"id": header["id"], "error": {"kind": "cancelled"}, "s": 0})
+
+    def _read(self, block: bool) -> None:
+        while True:
+            try:
+                data = self._socket.recv(1 << 18, 0 if block else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            if not data:
+                raise EOFError
+            for header, body in self._decoder.feed(data):
+                if "cancel" in header:
+                    self._taken_back.add(header["cancel"])
+                else:
+                    self._waiting.append((header, body))
+                    block = False
+            if len(data) < 1 << 18 and not block:
+                return
+
+
+def main(descriptor: int) -> None:
+    """Serve the model that the first frame names on the inherited socket, until the server closes it."""
+    os.set_inheritable(descriptor, False)  # processes that the model starts must not hold the line open
+    line = Line(socket.socket(fileno=descriptor))
+    config, _ = line.next()
+    _die_with(config["parent"])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the server decides
+    try:
+        caller, description = prepare(config)
+    except BaseException as error:
+        line.send({"failed": encoding.describe_exception(error)})
+        _leave(1)
+    line.send({"ready": description})
+    try:
+        while True:
+            header, body = line.next()
+            _serve_one(line, caller, header, body)
+    except (EOFError, OSError):
+        _leave(0)
+
+
+def prepare(config: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
+    """Load, inspect and warm the model that ``config`` names.
+
+    Returns:
+        What calls its hooks, and its description as plain data.
+
+    Raises:
+        BaseException: Whatever the model raises on the way.
+    """
+    compat.install()
+    plugin = load(config["target"])
+    description = describe(plugin)
+    plain = description.plain()
+    plain["metadata"] = _tell(description.hooks.get("get_metadata"))
+    plain["signature"] = _tell(description.hooks.get("get_signature"))
+    warm = description.hooks.get("warm")
+    if warm is not None and config.get("warm", True):
+        with contextlib.suppress(NotImplementedError):
+            warm()
+    plain.update(protocol=PROTOCOL, python=sys.version.split()[0], pid=os.getpid())
+    rules = guard.Guard.from_plain(config.get("guard") or {})
+    return Caller(description, rules, config.get("max_result_bytes", 64 * 2**20)), plain
+
+
+def _tell(hook: Any) -> Any:
+    """What a hook without arguments says about the model, as plain data."""
+    if hook is None:
+        return None
+    try:
+        return frames.loads(encoding.encode(hook()))
+    except NotImplementedError:
+        return None
+
+
+def _serve_one(line: Line, caller: Caller, header: dict[str, Any], body: frames.Buffer) -> None:
+    started = time.perf_counter()
+    try:
+        answer = caller.call(header, body)
+    except Refusal as refusal:
+        line.send({"id": header["id"], "error": refusal.error, "s": time.perf_counter() - started})
+        return
+    line.send(_head(header["id"], answer, time.perf_counter() - started), answer.body)
+
+
+def _head(call: int, answer: Answer, duration_s: float) -> dict[str, Any]:
+    head: dict[str, Any] = {"id": call, "s": duration_s}
+    if answer.media_type is not None:
+        head["media_type"] = answer.media_type
+    if answer.path is not None:
+        head["path"] = answer.path
+    return head
+
+
+def _die_with(parent: int) -> None:
+    """See to it that this process ends when the server does, even when it is killed."""
+    try:
+        libc: list[Any] = [ctypes.CDLL(None, use_errno=True)]
+        asked = sys.platform == "linux" and libc[0].prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0
+    except (OSError, AttributeError):
+        asked = False
+    if os.getppid() != parent:
+        os._exit(0)
+    if not asked:
+        threading.Thread(target=_watch, args=(parent,), name="deepaas-core-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
+
+
+def _leave(code: int) -> None:
+    """End now: exit handlers and non-daemon threads of the model get a moment, and no more."""
+    timer = threading.Timer(1.0, os._exit, args=(code,))
+    timer.daemon = True
+    timer.start()
+    sys.exit(code)

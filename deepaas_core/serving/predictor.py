@@ -1,0 +1,56 @@
+"""The use case of a prediction: a model, a capability and checked inputs become one answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from deepaas_core import errors
+from deepaas_core.domain.model import Model
+from deepaas_core.domain.prediction import Prediction
+from deepaas_core.executors.base import Call
+from deepaas_core.serving.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+
+class Predictor:
+    """Predicts with the models of a catalog.
+
+    Args:
+        catalog: The models.
+        timeout_s: A model's time limit, in seconds, by its name.
+    """
+
+    def __init__(self, catalog: Catalog, timeout_s: Callable[[str], float]):
+        self._catalog = catalog
+        self._timeout_s = timeout_s
+
+    async def predict(self, model: Model, call: Call, timeout_s: float | None = None) -> Prediction:
+        """Run one call.
+
+        Args:
+            model: As the catalog offered it.
+            call: The hook and its checked inputs; its ``timeout_s`` is set here.
+            timeout_s: The caller's own limit; it can only lower the model's.
+
+        Raises:
+            DeepaasError: See ``executors.base.Executor.call``.
+        """
+        limit_s = self._timeout_s(model.name)
+        call.timeout_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
+        try:
+            result = await self._catalog.entry(model.name).executor.call(call)
+        except errors.ModelFailure as failure:
+            log.error(
+                "model failed",
+                extra={
+                    "model": model.name,
+                    "hook": str(call.hook),
+                    "kind": failure.kind,
+                    "text": failure.message,
+                    "traceback": failure.traceback,
+                },
+            )
+            raise
+        return Prediction(model.name, model.version, result.body, result.media_type, result.path, result.duration_s)

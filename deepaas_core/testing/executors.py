@@ -1,0 +1,100 @@
+"""The contract of executors, as a suite: whoever writes one inherits it and hands in the executor."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from deepaas_core import errors
+from deepaas_core.domain.model import Capability
+from deepaas_core.executors.base import Call, Executor, ExecutorState, Result
+
+#: The entry-point target of the model that the suite calls.
+TARGET = "deepaas_core.testing.model"
+
+
+def told(data: Any, timeout_s: float = 20.0) -> Call:
+    """A call of ``predict_data`` with this data."""
+    body = json.dumps(data).encode()
+    return Call(Capability.PREDICT_DATA, payload={"form": "json"}, body=body, timeout_s=timeout_s)
+
+
+def answer(result: Result) -> Any:
+    """The JSON value of a result."""
+    return json.loads(result.body)
+
+
+async def up(executor: Executor) -> Executor:
+    """Start an executor and wait until it has left its first start."""
+    executor.start()
+    async with asyncio.timeout(30):
+        while executor.state is ExecutorState.STARTING:
+            await asyncio.sleep(0.005)
+    return executor
+
+
+class ExecutorContract:
+    """What every executor does. Give it a fixture ``executor`` that runs ``TARGET``, not started, one worker."""
+
+    @pytest.fixture
+    async def started(self, executor: Executor) -> Any:
+        yield await up(executor)
+        await executor.close(drain_s=1.0)
+
+    async def test_describes_the_model_once_it_is_ready(self, started: Executor) -> None:
+        assert started.state is ExecutorState.READY
+        assert started.description is not None
+        assert "predict_data" in started.description["capabilities"]
+        assert started.description["metadata"]["version"] == "9.9"
+
+    async def test_gives_back_what_the_model_returns(self, started: Executor) -> None:
+        assert answer(await started.call(told({"x": [1, 2.5, None, "é"]}))) == {"x": [1, 2.5, None, "é"]}
+
+    async def test_answers_each_of_many_callers_with_their_own_result(self, started: Executor) -> None:
+        results = await asyncio.gather(*(started.call(told(number)) for number in range(90)))
+        assert [answer(result) for result in results] == list(range(90))
+
+    @pytest.mark.parametrize("order", ["unprintable", "unpicklable", "sys.exit", "interrupt", "overflow"])
+    async def test_survives_whatever_a_model_raises(self, started: Executor, order: str) -> None:
+        with pytest.raises(errors.ModelFailure):
+            await started.call(told({"do": order}))
+        assert answer(await started.call(told("still there"))) == "still there"
+
+    async def test_tells_the_type_and_text_of_an_exception(self, started: Executor) -> None:
+        with pytest.raises(errors.ModelFailure) as caught:
+            await started.call(told({"do": "raise", "kind": "ValueError", "text": "too blue"}))
+        assert (caught.value.kind, caught.value.message) == ("ValueError", "too blue")
+        assert "too blue" in caught.value.traceback
+
+    async def test_an_attribute_error_inside_a_hook_is_the_models_failure(self, started: Executor) -> None:
+        with pytest.raises(errors.ModelFailure) as caught:
+            await started.call(told({"do": "raise", "kind": "AttributeError"}))
+        assert caught.value.kind == "AttributeError"
+
+    async def test_not_implemented_raised_on_purpose_is_a_missing_capability(self, started: Executor) -> None:
+        with pytest.raises(errors.CapabilityMissing) as caught:
+            await started.call(told({"do": "raise", "kind": "NotImplementedError"}))
+        assert caught.value.raised
+
+    async def test_names_the_path_of_what_cannot_be_encoded(self, started: Executor) -> None:
+        with pytest.raises(errors.UnencodableResult, match=r"predictions\[2\]\.mask"):
+            await started.call(told({"do": "complex"}))
+
+    async def test_answers_strict_json(self, started: Executor) -> None:
+        assert answer(await started.call(told({"do": "nan"}))) == [None, None, 1.5]
+
+    async def test_ends_a_call_whose_time_is_up(self, started: Executor) -> None:
+        with pytest.raises(errors.ModelTimeout):
+            await started.call(told({"do": "sleep", "seconds": 1.5}, timeout_s=0.2))
+
+    async def test_refuses_json_that_is_not_json(self, started: Executor) -> None:
+        call = told(None)
+        call.body = b'{"x": NaN'
+        with pytest.raises(errors.MalformedBody):
+            await started.call(call)
+
+    async def test_refuses_calls_after_it_was_closed(self, started: Executor) -> None:
+        await started.close(drain_s=1.0)
+        with pytest.raises(errors.ModelNotReady):
+            await started.call(told(1))

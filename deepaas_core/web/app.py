@@ -1,0 +1,133 @@
+"""The web application: its routes, what surrounds every request, and how it listens."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from deepaas_core import errors
+from deepaas_core.executors.worker.guard import Guard
+from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.settings import Settings
+from deepaas_core.web import health, keys, observe, problems
+from deepaas_core.web.protocol import Connection
+from deepaas_core.web.rest import models, runs
+from deepaas_core.web.ui import pages
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+BACKLOG = 1024
+
+
+def build(
+    settings: Settings, catalog: Catalog, predictor: Predictor, trainer: Trainer, guard: Guard, scratch: Path
+) -> web.Application:
+    """The application over the given parts; opens and closes none of them."""
+    app = web.Application(
+        middlewares=[observe.observing, same_origin], client_max_size=settings.web.max_body_mb * 2**20
+    )
+    app[keys.SETTINGS] = settings
+    app[keys.CATALOG] = catalog
+    app[keys.PREDICTOR] = predictor
+    app[keys.TRAINER] = trainer
+    app[keys.GUARD] = guard
+    app[keys.SCRATCH] = scratch
+    base = settings.web.base_path.rstrip("/")
+    for route in (*health.ROUTES, *problems.ROUTES, *models.ROUTES, *runs.ROUTES, *pages.ROUTES):
+        app.router.add_route(
+            route.method, base + route.path, route.handler, expect_handler=_expecting, **_options(route)
+        )
+    app.cleanup_ctx.append(observe.access_log)
+    return app
+
+
+def _options(route: web.RouteDef) -> dict[str, object]:
+    return {name: value for name, value in route.kwargs.items() if name == "name"}
+
+
+@web.middleware
+async def same_origin(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse what a foreign page makes a browser send: a form post needs nobody's leave to cross origins."""
+    if request.method not in _SAFE_METHODS:
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise errors.CrossOrigin
+    return await handler(request)
+
+
+async def _expecting(request: web.Request) -> None:
+    """Answer ``Expect: 100-continue``; a body that is too large for any route is refused before it is sent."""
+    settings = request.app[keys.SETTINGS]
+    limit = max(settings.web.max_body_mb, settings.web.max_upload_mb) * 2**20
+    if (request.content_length or 0) > limit:
+        raise errors.PayloadTooLarge(limit)
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+class Listener:
+    """Accepts connections for an application.
+
+    Args:
+        app: What answers.
+        settings: Where to listen and how patient to be.
+    """
+
+    def __init__(self, app: web.Application, settings: Settings):
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        self._settings = settings
+        self._server: asyncio.Server | None = None
+        self.port = settings.web.port
+
+    async def start(self) -> None:
+        """Bind and accept.
+
+        Raises:
+            SettingsError: The address cannot be used, e.g. because another server has it.
+        """
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        manager = self._runner.server
+        assert manager is not None
+        host, port = self._settings.web.host, self._settings.web.port
+        try:
+            self._server = await loop.create_server(
+                lambda: Connection(
+                    manager,
+                    loop=loop,
+                    access_log=None,
+                    keepalive_timeout=self._settings.web.keepalive_timeout_s,
+                ),
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_address=True,
+            )
+        except OSError as error:
+            await self._runner.cleanup()
+            raise errors.SettingsError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from error
+        self.port = _port(self._server.sockets)
+
+    async def stop(self, drain_s: float) -> None:
+        """Accept no more, let requests in flight finish for so long at most, and close everything."""
+        if self._server is not None:
+            self._server.close()
+        manager = self._runner.server
+        if manager is not None:
+            manager.pre_shutdown()
+            with suppress(TimeoutError):
+                await manager.shutdown(drain_s)
+        await self._runner.cleanup()
+
+
+def _port(sockets: tuple[socket.socket, ...]) -> int:
+    return int(sockets[0].getsockname()[1])

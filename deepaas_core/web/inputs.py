@@ -1,0 +1,456 @@
+"""From the bytes of a request to the checked inputs of one call.
+
+A request may carry its arguments in the query, in a form, in a multipart body or in a JSON object, and its payload
+(data, a file, a URL) beside them or as the whole body. Uploads go to disk as they arrive. What a model is given as
+``data`` is not decoded here: its bytes travel on to the worker, which needs the value anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import mimetypes
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl
+
+import msgspec
+import orjson
+from aiohttp import BodyPartReader, web
+from multidict import MultiDict
+from webargs.aiohttpparser import AIOHTTPParser
+from webargs.multidictproxy import MultiDictProxy
+
+from deepaas_core import errors
+from deepaas_core.domain.arguments import Arguments, Kind, issues
+from deepaas_core.domain.model import Capability, Model
+from deepaas_core.executors.base import Call
+from deepaas_core.settings import Settings
+from deepaas_core.web import fetch, negotiation
+from deepaas_core.web.keys import GUARD, SETTINGS
+from deepaas_core.web.scratch import Folder, shown_name
+
+TIMEOUT_HEADER = "X-Timeout-S"
+MAX_PARTS = 200
+MAX_NESTING = 100
+PIECE_BYTES = 1 << 18
+FORM = "application/x-www-form-urlencoded"
+#: Fields under which a payload may come, the documented one first.
+PAYLOAD_FIELDS = {
+    Capability.PREDICT_DATA: ("data",),
+    Capability.PREDICT_FILE: ("data", "file"),
+    Capability.PREDICT_URL: ("url",),
+}
+_SENT = "deepaas_core.sent"
+_ENVELOPE = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+@dataclass
+class Sent:
+    """What a request carried, before it is checked against a model's arguments.
+
+    Attributes:
+        members: Members of a JSON object.
+        fields: Query parameters and form fields, in order.
+        files: Uploads by field name, as the worker line tells of them.
+        payload, body: See ``executors.base.Call``; None while there is no payload.
+    """
+
+    fields: MultiDict[Any]
+    members: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    payload: dict[str, Any] | None = None
+    body: bytes | bytearray | memoryview = b""
+
+
+class _Parser(AIOHTTPParser):
+    """webargs, reading from what was gathered instead of from the request itself."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, str | None]] = {}
+
+    def handle_error(self, error: Any, req: Any, schema: Any, **_: Any) -> Any:
+        messages = error.messages
+        raise errors.InvalidInput(issues(messages.get("inputs", messages) if isinstance(messages, dict) else messages))
+
+
+_parser = _Parser()
+
+
+@_parser.location_loader("inputs")
+def _load_inputs(request: web.Request, schema: Any) -> Mapping[str, Any]:
+    sent: Sent = request[_SENT]
+    fields = MultiDictProxy(sent.fields, schema)
+    if not sent.members and not sent.files:
+        return fields
+    merged = dict(sent.members)
+    merged.update({key: fields[key] for key in sent.fields})
+    merged.update({key: found[0] if len(found) == 1 else found for key, found in sent.files.items()})
+    return merged
+
+
+async def read_call(request: web.Request, model: Model, capability: Capability, folder: Folder) -> Call:
+    """Read everything a call needs.
+
+    Args:
+        request: Its body has not been read yet.
+        model: The model that is called.
+        capability: Its hook.
+        folder: Where uploads go.
+
+    Raises:
+        InvalidRequest: One of its kinds, naming what is wrong.
+    """
+    arguments = model.arguments.get(capability, Arguments())
+    sent = await _gather(request, capability, arguments, folder)
+    values = await _checked(request, arguments, sent)
+    if capability is Capability.PREDICT_URL:
+        await fetch.check(sent.payload["url"] if sent.payload else "", request.app[GUARD])
+    return Call(capability, values, sent.payload or {}, sent.body, negotiation.array_type(request.headers))
+
+
+async def read_values(request: web.Request, model: Model, capability: Capability, folder: Folder) -> dict[str, Any]:
+    """Read and check the arguments of a hook that takes no payload."""
+    arguments = model.arguments.get(capability, Arguments())
+    return await _checked(request, arguments, await _gather(request, capability, arguments, folder))
+
+
+def read_timeout(request: web.Request) -> float | None:
+    """The caller's own time limit in seconds; None without one."""
+    text = request.headers.get(TIMEOUT_HEADER)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise errors.InvalidInput(
+            [errors.Issue("", f"The header {TIMEOUT_HEADER} must be a number of seconds above 0.")]
+        )
+    return seconds
+
+
+async def _checked(request: web.Request, arguments: Arguments, sent: Sent) -> dict[str, Any]:
+    _read_headers(request, arguments, sent)
+    if not sent.fields and not sent.members and not sent.files and arguments.defaults is not None:
+        return dict(arguments.defaults)
+    request[_SENT] = sent
+    values: dict[str, Any] = await _parser.parse(arguments.schema(), request, location="inputs")
+    return values
+
+
+def _read_headers(request: web.Request, arguments: Arguments, sent: Sent) -> None:
+    """Arguments whose author wants them from a header; ``accept`` is negotiated as HTTP says."""
+    for argument in arguments.values():
+        if (
+            argument.location not in ("header", "headers")
+            or argument.key in sent.fields
+            or argument.key in sent.members
+        ):
+            continue
+        text = request.headers.get(argument.key)
+        if text is None:
+            continue
+        if argument.key.lower() == "accept" and argument.choices:
+            chosen = negotiation.choose(text, [str(choice) for choice in argument.choices], argument.default)
+            if chosen is not None:
+                sent.fields.add(argument.key, chosen)
+        else:
+            sent.fields.add(argument.key, text)
+
+
+async def _gather(request: web.Request, capability: Capability, arguments: Arguments, folder: Folder) -> Sent:
+    settings = request.app[SETTINGS]
+    sent = Sent(MultiDict(request.query))
+    names = PAYLOAD_FIELDS.get(capability, ())
+    if request.can_read_body:
+        try:
+            if request.content_type.startswith("multipart/"):
+                await _read_multipart(request, capability, arguments, folder, sent, settings)
+            elif _is_raw_file(request, capability):
+                await _read_raw_file(request, folder, sent, settings)
+            else:
+                await _read_whole(request, capability, sent, settings)
+        except TimeoutError:
+            raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
+        except web.RequestPayloadError:
+            raise errors.MalformedBody("The body of the request cannot be decoded.") from None
+    _take_payload(capability, names, sent)
+    return sent
+
+
+def _take_payload(capability: Capability, names: tuple[str, ...], sent: Sent) -> None:
+    """Move the payload from where it was sent to where the call has it, and complain when there is none."""
+    for name in names:
+        if sent.payload is not None:
+            break
+        if capability is Capability.PREDICT_URL:
+            url = sent.members.pop(name, None) if name in sent.members else sent.fields.popone(name, None)
+            if url is not None and not isinstance(url, str):
+                raise errors.InvalidInput([errors.Issue("/url", "Must be a string.")])
+            sent.payload = None if not url else {"url": url}
+        elif capability is Capability.PREDICT_DATA and name in sent.fields:
+            sent.body = str(sent.fields.popone(name)).encode("utf-8", "surrogatepass")
+            sent.payload = {"form": "json" if sent.body[:1] in (b"{", b"[") else "text"}
+    if names and sent.payload is None:
+        needed = {
+            Capability.PREDICT_DATA: "Data is required: as the member `data` of a JSON object, or as the body itself.",
+            Capability.PREDICT_FILE: "A file is required: as the multipart field `data`, or as the body itself.",
+            Capability.PREDICT_URL: "A URL is required.",
+        }[capability]
+        raise errors.InvalidInput([errors.Issue(f"/{names[0]}", needed)])
+
+
+# Bodies read as a whole.
+
+
+async def _read_whole(request: web.Request, capability: Capability, sent: Sent, settings: Settings) -> None:
+    body = await _read_body(request, settings)
+    media_type = request.content_type
+    as_json = media_type == "application/json" or media_type.endswith("+json")
+    if media_type == FORM and body[:1] in (b"{", b"["):
+        as_json = True  # what `curl -d '{…}'` sends when nobody told it the type
+    if capability is Capability.PREDICT_DATA:
+        _read_data(request, body, as_json, sent)
+    elif as_json:
+        sent.members.update(_read_object(body))
+    elif media_type == FORM:
+        _read_form(body, sent)
+    elif body.strip():
+        raise errors.UnsupportedMedia(
+            f"Send the arguments as application/json, {FORM} or multipart/form-data, not as {media_type}."
+        )
+
+
+def _read_data(request: web.Request, body: bytearray, as_json: bool, sent: Sent) -> None:
+    media_type = request.content_type
+    if as_json:
+        _read_envelope(body, sent)
+    elif media_type == FORM:
+        _read_form(body, sent)
+    elif media_type == "application/x-npy":
+        sent.payload, sent.body = {"form": "npy"}, body
+    elif media_type.startswith("text/"):
+        sent.payload, sent.body = {"form": "text", "charset": request.charset}, body
+    elif body or "Content-Type" in request.headers:
+        sent.payload, sent.body = {"form": "bytes"}, body
+    if sent.payload is not None:
+        sent.payload["content_type"] = media_type
+
+
+def _read_envelope(body: bytearray, sent: Sent) -> None:
+    """``{"data": …, other arguments}``, with ``data`` left as it is; any other JSON than an object is the data."""
+    if not body.strip():
+        return
+    if body.lstrip()[:1] != b"{":
+        sent.payload, sent.body = {"form": "json"}, body
+        return
+    try:
+        envelope = _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise errors.MalformedBody("The body is not valid JSON.") from None
+    data = envelope.pop("data", None)
+    sent.members = {key: _loads(value) for key, value in envelope.items()}
+    if data is not None:
+        sent.payload, sent.body = {"form": "json"}, memoryview(data)
+
+
+def _read_object(body: bytearray) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    value = _loads(body)
+    if not isinstance(value, dict):
+        raise errors.InvalidInput([errors.Issue("", "The body must be a JSON object of arguments.")])
+    return value
+
+
+def _loads(text: Any) -> Any:
+    try:
+        value = orjson.loads(memoryview(text))
+    except (orjson.JSONDecodeError, RecursionError):
+        raise errors.MalformedBody("The body is not valid JSON.") from None
+    if _depth(value) > MAX_NESTING:
+        raise errors.MalformedBody(f"The JSON is nested more than {MAX_NESTING} levels deep.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested, counted only as far as it matters."""
+    depth, level = 0, [value]
+    while depth <= MAX_NESTING:
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return depth
+        depth += 1
+    return depth
+
+
+def _read_form(body: bytearray, sent: Sent) -> None:
+    try:
+        pairs = parse_qsl(bytes(body).decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError:
+        raise errors.MalformedBody("The form is not valid, or has more than 1000 fields.") from None
+    for key, value in pairs:
+        sent.fields.add(key, value)
+
+
+async def _read_body(request: web.Request, settings: Settings) -> bytearray:
+    """The whole body, refused as soon as it is too large."""
+    limit = settings.web.max_body_mb * 2**20
+    if (request.content_length or 0) > limit:
+        raise errors.PayloadTooLarge(limit)
+    body = bytearray()
+    async with asyncio.timeout(settings.web.body_timeout_s):
+        async for piece in request.content.iter_any():
+            body += piece
+            if len(body) > limit:
+                raise errors.PayloadTooLarge(limit)
+    return body
+
+
+# Uploads.
+
+
+def _is_raw_file(request: web.Request, capability: Capability) -> bool:
+    """Whether the body itself is the file."""
+    return capability is Capability.PREDICT_FILE and request.content_type != FORM
+
+
+async def _read_raw_file(request: web.Request, folder: Folder, sent: Sent, settings: Settings) -> None:
+    suffix = mimetypes.guess_extension(request.content_type) or ""
+    path = folder.new_file(f"body{suffix}")
+    await _save(request.content.iter_chunked(PIECE_BYTES), str(path), _Budget(settings))
+    if path.stat().st_size:
+        sent.payload = {"path": str(path), "filename": path.name, "content_type": request.content_type}
+
+
+async def _read_multipart(
+    request: web.Request,
+    capability: Capability,
+    arguments: Arguments,
+    folder: Folder,
+    sent: Sent,
+    settings: Settings,
+) -> None:
+    budget = _Budget(settings)
+    try:
+        parts = 0
+        async for part in await request.multipart():
+            parts += 1
+            if parts > MAX_PARTS:
+                raise errors.MalformedBody(f"A multipart body may have at most {MAX_PARTS} parts.")
+            if not isinstance(part, BodyPartReader) or not part.name:
+                raise errors.MalformedBody("Every part of the multipart body must have a name and no parts of its own.")
+            await _read_part(part, capability, arguments, folder, sent, budget)
+    except (ValueError, KeyError, AssertionError, RuntimeError, LookupError) as error:
+        if isinstance(error, errors.DeepaasError):
+            raise
+        raise errors.MalformedBody("The multipart body cannot be read.") from None
+
+
+async def _read_part(
+    part: BodyPartReader,
+    capability: Capability,
+    arguments: Arguments,
+    folder: Folder,
+    sent: Sent,
+    budget: _Budget,
+) -> None:
+    name = part.name or ""
+    media_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
+    is_payload = name in PAYLOAD_FIELDS.get(capability, ()) and capability is not Capability.PREDICT_URL
+    if is_payload and capability is Capability.PREDICT_DATA and (part.filename or "Content-Type" in part.headers):
+        sent.body = await _hold(part, budget)
+        sent.payload = {"form": _form(media_type), "content_type": media_type, "charset": part.get_charset("utf-8")}
+    elif part.filename:
+        if not is_payload and not _takes_file(arguments, name):
+            raise errors.InvalidInput([errors.Issue(f"/{name}", "No file is expected here.")])
+        path = folder.new_file(part.filename)
+        await _save(_pieces(part), str(path), budget)
+        original = shown_name(part.filename)
+        if is_payload:
+            sent.payload = {"path": str(path), "filename": original, "content_type": media_type}
+        else:
+            upload = {"name": name, "filename": str(path), "content_type": media_type, "original_filename": original}
+            sent.files.setdefault(name, []).append(upload)
+    else:
+        try:
+            sent.fields.add(name, (await _hold(part, budget)).decode(part.get_charset("utf-8")))
+        except (UnicodeDecodeError, LookupError):
+            raise errors.MalformedBody(f"The field {name!r} is not in the charset it claims to be in.") from None
+
+
+def _takes_file(arguments: Arguments, name: str) -> bool:
+    argument = arguments.get(name)
+    if argument is None:
+        return False
+    kinds = {argument.kind, argument.items.kind if argument.items else argument.kind}
+    return bool(kinds & {Kind.FILE, Kind.ANY})
+
+
+def _form(media_type: str) -> str:
+    """How the worker reads data of a media type."""
+    if media_type == "application/json" or media_type.endswith("+json"):
+        return "json"
+    if media_type == "application/x-npy":
+        return "npy"
+    return "text" if media_type.startswith("text/") else "bytes"
+
+
+class _Budget:
+    """What all parts of one body may take together, in bytes, and how long each may go without progress."""
+
+    def __init__(self, settings: Settings):
+        self._may_hold = settings.web.max_body_mb * 2**20
+        self._may_save = settings.web.max_upload_mb * 2**20
+        self._held = self._saved = 0
+        self.patience_s = settings.web.body_timeout_s
+
+    def hold(self, size: int) -> None:
+        """Account for bytes kept in memory."""
+        self._held += size
+        if self._held > self._may_hold:
+            raise errors.PayloadTooLarge(self._may_hold)
+
+    def save(self, size: int) -> None:
+        """Account for bytes written to disk."""
+        self._saved += size
+        if self._saved > self._may_save:
+            raise errors.PayloadTooLarge(self._may_save)
+
+
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while piece := await part.read_chunk(PIECE_BYTES):
+        yield piece
+
+
+async def _hold(part: BodyPartReader, budget: _Budget) -> bytearray:
+    held = bytearray()
+    async with asyncio.timeout(budget.patience_s):
+        async for piece in _pieces(part):
+            budget.hold(len(piece))
+            held += piece
+    return held
+
+
+async def _save(pieces: AsyncIterator[bytes], path: str, budget: _Budget) -> None:
+    """Write what arrives to disk; the time limit is for every piece, so that a large file may take its time."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(budget.patience_s) as patience:
+        with open(path, "xb", opener=_private) as file:
+            async for piece in pieces:
+                budget.save(len(piece))
+                file.write(piece)
+                patience.reschedule(loop.time() + budget.patience_s)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

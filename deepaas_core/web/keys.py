@@ -1,0 +1,22 @@
+"""The keys under which the application holds its parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiohttp import web
+
+from deepaas_core.executors.worker.guard import Guard
+from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.settings import Settings
+
+SETTINGS = web.AppKey("settings", Settings)
+CATALOG = web.AppKey("catalog", Catalog)
+PREDICTOR = web.AppKey("predictor", Predictor)
+TRAINER = web.AppKey("trainer", Trainer)
+#: Folder under which every request that carries files gets one of its own.
+SCRATCH = web.AppKey("scratch", Path)
+#: Which addresses a ``predict/url`` may lead to.
+GUARD = web.AppKey("guard", Guard)

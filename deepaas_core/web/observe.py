@@ -1,0 +1,100 @@
+"""What happens around every request: its id, its problem document when it fails, its line in the access log.
+
+Access lines are collected and written a few times a second in one go: a log record per request would cost more than
+the rest of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from aiohttp import web
+
+from deepaas_core import errors
+from deepaas_core.telemetry.logs import request_id as current_request_id
+from deepaas_core.web import problems
+from deepaas_core.web.keys import SETTINGS
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("deepaas_core.access")
+
+REQUEST_ID = "X-Request-ID"
+WRITE_EVERY_S = 0.25
+_USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_LINES = web.AppKey("access_lines", list[str])
+
+
+@web.middleware
+async def observing(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, turn whatever rises into a problem document, and note the outcome."""
+    started = time.perf_counter()
+    request_id = _request_id(request)
+    token = current_request_id.set(request_id)
+    try:
+        response = await handler(request)
+    except errors.DeepaasError as error:
+        response = problems.present(error, request_id, request.app[SETTINGS].web.show_model_errors)
+    except web.HTTPException as error:
+        response = problems.from_http(error, request, request_id)
+    except (asyncio.CancelledError, ConnectionResetError):
+        raise
+    except Exception:
+        log.exception("unforeseen error")
+        response = problems.plain(
+            500, "Internal server error", "The server failed; its log has more under this request id.", request_id
+        )
+    finally:
+        current_request_id.reset(token)
+    if not response.prepared:
+        response.headers[REQUEST_ID] = request_id
+    lines = request.app.get(_LINES)
+    if lines is not None:
+        lines.append(
+            f"{request.remote} {request.method} {request.rel_url.raw_path} {response.status} "
+            f"{response.body_length if response.prepared else _length(response)} "
+            f"{(time.perf_counter() - started) * 1000:.1f}ms {request_id}"
+        )
+    return response
+
+
+async def access_log(app: web.Application) -> AsyncIterator[None]:
+    """Write the collected access lines while the application runs, and the last ones at its end."""
+    if not app[SETTINGS].web.access_log:
+        yield
+        return
+    lines = app[_LINES] = []
+    writing = asyncio.create_task(_write_lines(lines))
+    yield
+    writing.cancel()
+    _write(lines)
+
+
+async def _write_lines(lines: list[str]) -> None:
+    while True:
+        await asyncio.sleep(WRITE_EVERY_S)
+        _write(lines)
+
+
+def _write(lines: list[str]) -> None:
+    for line in lines:
+        access.info(line)
+    lines.clear()
+
+
+def _length(response: web.StreamResponse) -> int:
+    return response.content_length or 0
+
+
+def _request_id(request: web.Request) -> str:
+    """The caller's own id where it is a plain word, else a new one."""
+    given = request.headers.get(REQUEST_ID)
+    if given is not None and _USABLE_ID.fullmatch(given):
+        return given
+    return os.urandom(8).hex()

@@ -1,0 +1,202 @@
+"""Models over the native API: what there is, predict, and train."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from deepaas_core import errors
+from deepaas_core.domain.arguments import Argument, Arguments
+from deepaas_core.domain.model import Capability, Model
+from deepaas_core.domain.prediction import Prediction
+from deepaas_core.serving.catalog import Entry
+from deepaas_core.web.inputs import read_call, read_timeout, read_values
+from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
+from deepaas_core.web.rest.answers import json_response
+from deepaas_core.web.rest.runs import present_run
+from deepaas_core.web.scratch import Folder, folder
+
+PREFIX = "/api/v1"
+MODEL = PREFIX + "/models/{model}"
+_PREDICTIONS = (
+    Capability.PREDICT,
+    Capability.PREDICT_DATA,
+    Capability.PREDICT_FILE,
+    Capability.PREDICT_URL,
+)
+
+
+async def list_models(request: web.Request) -> web.Response:
+    """Every model, whether it can answer or not."""
+    catalog = request.app[CATALOG]
+    documents = [_document(entry, request) for entry in catalog.entries()]
+    for problem in catalog.problems:
+        documents.append(
+            {
+                "name": problem.name,
+                "state": "failed",
+                "reason": problem.reason,
+                "distribution": {"name": problem.distribution},
+            }
+        )
+    return json_response({"models": documents})
+
+
+async def get_model(request: web.Request) -> web.Response:
+    """One model with its metadata."""
+    return json_response(_document(request.app[CATALOG].entry(request.match_info["model"]), request))
+
+
+async def get_train_args(request: web.Request) -> web.Response:
+    """What ``train`` can be told."""
+    model = request.app[CATALOG].entry(request.match_info["model"]).serving()
+    return json_response({"arguments": _arguments(model.arguments.get(Capability.TRAIN, Arguments()))})
+
+
+async def get_predict_args(request: web.Request) -> web.Response:
+    """What the predict functions can be told, together and one by one."""
+    model = request.app[CATALOG].entry(request.match_info["model"]).serving()
+    offered = {str(capability): model.arguments.get(capability, Arguments()) for capability in _PREDICTIONS}
+    together = {key: argument for arguments in offered.values() for key, argument in arguments.items()}
+    return json_response(
+        {
+            "arguments": [_argument(argument) for argument in together.values()],
+            "functions": {name: list(arguments) for name, arguments in offered.items() if name in model.capabilities},
+        }
+    )
+
+
+async def post_predict(request: web.Request) -> web.StreamResponse:
+    """Predict from arguments alone."""
+    return await _predict(request, Capability.PREDICT)
+
+
+async def post_predict_data(request: web.Request) -> web.StreamResponse:
+    """Predict from the data in the body."""
+    return await _predict(request, Capability.PREDICT_DATA)
+
+
+async def post_predict_file(request: web.Request) -> web.StreamResponse:
+    """Predict from an uploaded file."""
+    return await _predict(request, Capability.PREDICT_FILE)
+
+
+async def post_predict_url(request: web.Request) -> web.StreamResponse:
+    """Predict from what a URL leads to."""
+    return await _predict(request, Capability.PREDICT_URL)
+
+
+async def post_train(request: web.Request) -> web.Response:
+    """Start a training run."""
+    model = request.app[CATALOG].offering(request.match_info["model"], Capability.TRAIN)
+    with folder(request.app[SCRATCH]) as own:
+        values = await read_values(request, model, Capability.TRAIN, own)
+        run = await request.app[TRAINER].start(model, values)
+    return json_response(present_run(run, request), status=202, Location=f"{_base(request)}{PREFIX}/runs/{run.id}")
+
+
+async def _predict(request: web.Request, capability: Capability) -> web.StreamResponse:
+    model = request.app[CATALOG].offering(request.match_info["model"], capability)
+    timeout_s = read_timeout(request)
+    with folder(request.app[SCRATCH]) as own:
+        call = await read_call(request, model, capability, own)
+        prediction = await request.app[PREDICTOR].predict(model, call, timeout_s)
+        return await _present(prediction, request, own)
+
+
+async def _present(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
+    if prediction.path is not None:
+        return await _send_file(prediction, request, own)
+    if prediction.media_type is not None:
+        return web.Response(body=prediction.body, headers={"Content-Type": _safe_type(prediction.media_type)})
+    head = orjson.dumps({"model": prediction.model, "version": prediction.version})
+    body = b'%b,"prediction":%b}' % (head[:-1], prediction.body)
+    return web.Response(body=body, content_type="application/json")
+
+
+async def _send_file(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
+    """Send a file that the model made, if it lies where the model may keep files."""
+    assert prediction.path is not None
+    path = Path(prediction.path).resolve()
+    if not path.is_file() or not path.is_relative_to(request.app[SCRATCH].resolve()):
+        raise errors.UnencodableResult(prediction.model, "it returned a file outside its temporary folder")
+    response = web.FileResponse(path, headers={"Content-Type": _safe_type(prediction.media_type or "")})
+    await response.prepare(request)  # sent before the request's folder is removed
+    return response
+
+
+def _safe_type(media_type: str) -> str:
+    """A model's media type as a header, or plain bytes if it is not one."""
+    printable = media_type.isprintable() and media_type.isascii() and "/" in media_type
+    return media_type if printable else "application/octet-stream"
+
+
+def _document(entry: Entry, request: web.Request) -> dict[str, Any]:
+    base = f"{_base(request)}{PREFIX}/models/{entry.name}"
+    document: dict[str, Any] = {
+        "name": entry.name,
+        "state": str(entry.state),
+        "reason": entry.reason,
+        "distribution": {"name": entry.source.distribution, "version": entry.source.version},
+        "links": {"self": base, "train_args": f"{base}/train-args", "predict_args": f"{base}/predict-args"},
+    }
+    if entry.model is not None:
+        document.update(_offered(entry.model))
+    return document
+
+
+def _offered(model: Model) -> dict[str, Any]:
+    return {
+        "version": model.version,
+        "capabilities": sorted(model.capabilities),
+        "metadata": dict(model.metadata),
+        "signature": None if model.signature is None else dict(model.signature),
+    }
+
+
+def _arguments(arguments: Arguments) -> list[dict[str, Any]]:
+    return [_argument(argument) for argument in arguments.values()]
+
+
+def _argument(argument: Argument) -> dict[str, Any]:
+    """An argument as plain data: its name and kind, and whatever else the author said of it."""
+    document: dict[str, Any] = {"name": argument.key, "type": str(argument.kind)}
+    plain = Argument(name=argument.name, key=argument.key)
+    for item in fields(Argument):
+        value = getattr(argument, item.name)
+        if item.name in ("name", "key", "kind", "has_default", "default") or value == getattr(plain, item.name):
+            continue
+        document[item.name] = _plain(value)
+    if argument.has_default and not argument.secret:
+        document["default"] = argument.default
+    return document
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Argument):
+        return _argument(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _base(request: web.Request) -> str:
+    """What stands before our own paths when the server lives below another path."""
+    return request.path[: request.path.index(PREFIX)]
+
+
+ROUTES = [
+    web.get(PREFIX + "/models", list_models),
+    web.get(MODEL, get_model),
+    web.get(MODEL + "/train-args", get_train_args),
+    web.get(MODEL + "/predict-args", get_predict_args),
+    web.post(MODEL + "/predict", post_predict),
+    web.post(MODEL + "/predict/data", post_predict_data),
+    web.post(MODEL + "/predict/file", post_predict_file),
+    web.post(MODEL + "/predict/url", post_predict_url),
+    web.post(MODEL + "/train", post_train),
+]
