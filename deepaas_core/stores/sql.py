@@ -24,6 +24,7 @@ from deepaas_core.errors import Conflict, RunNotFound, StoreDamaged, StoreUnavai
 from deepaas_core.stores import migrations
 from deepaas_core.stores.base import LONG_RESULT_CHARS
 
+FILE_NAME = "deepaas_core.db"
 BUSY_TIMEOUT_S = 5
 
 
@@ -79,10 +80,41 @@ _IN_LISTS = [
 
 
 class SqlRunStore:
-    """Keeps training runs in a database. Made by `open_store`."""
+    """Keeps training runs in a database. Made by ``open``."""
 
     def __init__(self, engine: AsyncEngine):
         self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str, folder: Path) -> SqlRunStore:
+        """Open the database, making or upgrading its tables first if that is due.
+
+        Args:
+            url: An SQLAlchemy URL with an asynchronous driver; empty for an SQLite database in the folder.
+            folder: The data folder.
+
+        Raises:
+            StoreDamaged: The database is damaged; nothing was changed.
+            StoreUnusable: It was written by a newer version, or is not a database of ours.
+            StoreUnavailable: It cannot be reached.
+        """
+        shown = _shown(url) if url else str(folder / FILE_NAME)
+        if url:
+            engine = create_async_engine(url, pool_pre_ping=True)
+        else:
+            await asyncio.to_thread(_make_file, folder / FILE_NAME)
+            engine = _sqlite_engine(folder / FILE_NAME)
+        try:
+            async with engine.begin() as connection:
+                await _check(connection, shown)
+                await _upgrade(connection, shown)
+        except (SQLAlchemyError, OSError) as error:
+            await engine.dispose()
+            raise _unusable(error, shown) from error
+        except BaseException:
+            await engine.dispose()
+            raise
+        return cls(engine)
 
     async def add(self, run: Run) -> None:
         async with self._transaction() as connection:
@@ -146,36 +178,6 @@ class SqlRunStore:
             raise StoreUnavailable(f"The database of training runs cannot be used: {_reason(error)}") from error
 
 
-async def open_store(url: str | Path) -> SqlRunStore:
-    """Open the database, making or upgrading its tables first if that is due.
-
-    Args:
-        url: A file, which becomes an SQLite database if it is not there, or an SQLAlchemy URL with an asynchronous
-            driver.
-
-    Raises:
-        StoreDamaged: The database is damaged; nothing was changed.
-        StoreUnusable: It was written by a newer version, or is not a database of ours.
-        StoreUnavailable: It cannot be reached.
-    """
-    if isinstance(url, Path):
-        await asyncio.to_thread(_make_file, url)
-        engine = _sqlite_engine(url)
-    else:
-        engine = create_async_engine(url, pool_pre_ping=True)
-    try:
-        async with engine.begin() as connection:
-            await _check(connection)
-            await _upgrade(connection)
-    except (SQLAlchemyError, OSError) as error:
-        await engine.dispose()
-        raise _unusable(error, url) from error
-    except BaseException:
-        await engine.dispose()
-        raise
-    return SqlRunStore(engine)
-
-
 def _make_file(path: Path) -> None:
     """The database is its owner's alone; SQLite gives the files beside it the same mode."""
     try:
@@ -204,15 +206,15 @@ def _sqlite_engine(path: Path) -> AsyncEngine:
     return engine
 
 
-async def _check(connection: AsyncConnection) -> None:
+async def _check(connection: AsyncConnection, shown: str) -> None:
     if connection.dialect.name != "sqlite":
         return
     verdict = (await connection.exec_driver_sql("PRAGMA quick_check(1)")).scalar_one()
     if verdict != "ok":
-        raise StoreDamaged(f"The database of training runs is damaged: {verdict}. Nothing was changed; see its backup.")
+        raise _damaged(shown, verdict)
 
 
-async def _upgrade(connection: AsyncConnection) -> None:
+async def _upgrade(connection: AsyncConnection, shown: str) -> None:
     version = await connection.run_sync(_version)
     if version == migrations.HEAD:
         return
@@ -222,7 +224,7 @@ async def _upgrade(connection: AsyncConnection) -> None:
         await connection.run_sync(migrations.upgrade)
     except CommandError as error:
         raise StoreUnusable(
-            f"The database of training runs has version {version!r}, which this program does not know: {error}"
+            f"The database {shown} has version {version!r}, which this program does not know. {error}"
         ) from error
 
 
@@ -232,14 +234,21 @@ def _version(connection: sa.Connection) -> str | None:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def _unusable(error: Exception, url: str | Path) -> Exception:
+def _unusable(error: Exception, shown: str) -> Exception:
     text = _reason(error)
-    shown = url if isinstance(url, Path) else sa.make_url(url).render_as_string(hide_password=True)
     if "malformed" in text or "not a database" in text:
-        return StoreDamaged(f"The database {shown} is damaged: {text}. Nothing was changed; restore it from a backup.")
+        return _damaged(shown, text)
     if "already exists" in text:
         return StoreUnusable(f"The database {shown} holds somebody else's tables: {text}.")
-    return StoreUnavailable(f"The database {shown} cannot be opened: {text}")
+    return StoreUnavailable(f"The database {shown} cannot be opened: {text}.")
+
+
+def _damaged(shown: str, what: str) -> StoreDamaged:
+    return StoreDamaged(f"The database {shown} is damaged: {what}. Nothing was changed; restore it from a backup.")
+
+
+def _shown(url: str) -> str:
+    return sa.make_url(url).render_as_string(hide_password=True)
 
 
 def _reason(error: Exception) -> str:

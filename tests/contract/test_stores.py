@@ -14,7 +14,7 @@ from deepaas_core.domain.training import Process, Run, RunError, RunState
 from deepaas_core.errors import Conflict, RunNotFound, StoreDamaged, StoreUnavailable, StoreUnusable
 from deepaas_core.stores import migrations
 from deepaas_core.stores.memory import MemoryRunStore
-from deepaas_core.stores.sql import metadata, open_store
+from deepaas_core.stores.sql import FILE_NAME, SqlRunStore, metadata
 
 NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -142,28 +142,28 @@ class TestMemory(RunStoreContract):
 class TestSqlite(RunStoreContract):
     @pytest.fixture
     async def store(self, path):
-        store = await open_store(path)
+        store = await SqlRunStore.open("", path.parent)
         yield store
         await store.close()
 
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "data" / "deepaas_core.db"
+    return tmp_path / "data" / FILE_NAME
 
 
 async def test_records_outlive_the_store(path):
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     run = a_run(epochs=3)
     await store.add(run)
     await store.close()
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     assert await store.get(run.id) == run
     await store.close()
 
 
 async def test_the_database_is_its_owners_alone(path):
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     await store.add(a_run())
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
     await store.close()
@@ -173,7 +173,7 @@ async def test_the_database_is_its_owners_alone(path):
 
 
 async def test_commits_are_synced(path):
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     async with store._engine.connect() as connection:
         assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one() == 2
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one() == "wal"
@@ -182,7 +182,7 @@ async def test_commits_are_synced(path):
 
 @pytest.mark.parametrize("offset", [0, 4096 + 100], ids=["head", "page"])
 async def test_a_damaged_database_stops_the_start_and_is_left_alone(path, offset):
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     for _ in range(50):
         await store.add(a_run(text="x" * 500))
     await store.close()
@@ -190,17 +190,17 @@ async def test_a_damaged_database_stops_the_start_and_is_left_alone(path, offset
     damaged[offset : offset + 4000] = os.urandom(4000)
     path.write_bytes(damaged)
     with pytest.raises(StoreDamaged):
-        await open_store(path)
+        await SqlRunStore.open("", path.parent)
     assert path.read_bytes() == damaged
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(path):
-    await (await open_store(path)).close()
+    await (await SqlRunStore.open("", path.parent)).close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     with pytest.raises(StoreUnusable, match="9999"):
-        await open_store(path)
+        await SqlRunStore.open("", path.parent)
 
 
 async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
@@ -211,16 +211,16 @@ async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
     upgrade = migrations.upgrade
     monkeypatch.setattr(migrations, "upgrade", cut_short)
     with pytest.raises(StoreUnavailable):
-        await open_store(path)
+        await SqlRunStore.open("", path.parent)
     monkeypatch.undo()
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     assert list(await store.list()) == []
     await store.close()
 
 
 async def test_a_locked_database_is_unavailable_and_then_available(path, monkeypatch):
     monkeypatch.setattr("deepaas_core.stores.sql.BUSY_TIMEOUT_S", 0.05)
-    store = await open_store(path)
+    store = await SqlRunStore.open("", path.parent)
     run = a_run()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -236,7 +236,7 @@ async def test_a_locked_database_is_unavailable_and_then_available(path, monkeyp
 async def test_a_place_that_cannot_be_written_is_unavailable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable):
-        await open_store(tmp_path / "file" / "deepaas_core.db")
+        await SqlRunStore.open("", tmp_path / "file")
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(path):
@@ -244,7 +244,7 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(path):
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine
 
-    await (await open_store(path)).close()
+    await (await SqlRunStore.open("", path.parent)).close()
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)

@@ -1,0 +1,238 @@
+"""One training run: a supervisor, and the process below it that calls the model's ``train``.
+
+The supervisor leads the run's session and imports nothing of the model, so whatever the model does to its own process
+(exit, crash, being killed for want of memory) there is somebody left to say how it ended, whether or not a server is
+there to hear it. It leaves in the run's folder
+
+    result.json   what ``train`` returned or raised; written by the process below
+    exit.json     how that process ended: {"code": 3} or {"signal": 9, "out_of_memory": true}
+
+both put in place in one step, so that they are there whole or not at all.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, NoReturn, Optional
+
+from . import compat, describing, encoding, loading
+
+NOT_TAKEN = 75
+#: Predictions come first where both want the processor.
+NICENESS = 5
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def main(path: str) -> int:
+    """Execute the run whose job file this is; only one process ever gets to.
+
+    Returns:
+        The exit code: 0 once there is an ``exit.json``.
+    """
+    job = _take(path)
+    if job is None:
+        return NOT_TAKEN
+    folder = os.path.dirname(os.path.abspath(path))
+    os.umask(0o077)
+    os.nice(NICENESS)
+    _close_inherited_files()
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    for number in _ASKED_TO_STOP:
+        signal.signal(number, signal.SIG_IGN)
+    killed_before, supervisor = _killed_for_memory(), os.getpid()
+    child = os.fork()
+    if child == 0:
+        _work(job, folder, supervisor)
+    signal.signal(signal.SIGTERM, lambda *_: _send(child, signal.SIGTERM))
+    ending = _wait_for(child)
+    if ending.get("signal") == signal.SIGKILL:
+        ending["out_of_memory"] = _killed_for_memory() > killed_before
+    _write(folder, "exit.json", json.dumps(dict(ending, at=time.time())).encode())
+    _end_what_is_left()
+    return 0
+
+
+# The supervisor.
+
+
+def _take(path: str) -> Optional[dict[str, Any]]:
+    """Read the job and make it disappear, arguments and all; None if another process has taken it."""
+    mine = f"{path}.{os.getpid()}"
+    try:
+        os.rename(path, mine)
+    except FileNotFoundError:
+        return None
+    with open(mine, encoding="utf-8") as file:
+        job: dict[str, Any] = json.load(file)
+    os.unlink(mine)
+    return job
+
+
+def _close_inherited_files() -> None:
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(int(name))
+
+
+def _wait_for(child: int) -> dict[str, Any]:
+    """Wait until the child has ended, cleaning up after orphans that come to us meanwhile."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            if os.WIFSIGNALED(status):
+                return {"signal": os.WTERMSIG(status)}
+            return {"code": os.WEXITSTATUS(status)}
+
+
+def _end_what_is_left() -> None:
+    """Kill what the model started and left behind: as each parent dies, its children become ours."""
+    give_up = time.monotonic() + 5
+    while time.monotonic() < give_up:
+        for pid in _children():
+            _send(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
+
+
+def _children() -> Iterator[int]:
+    if not os.path.isdir("/proc/self"):
+        return
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _parent(int(name)) == os.getpid():
+            yield int(name)
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _killed_for_memory() -> int:
+    """How many processes this machine has killed so far because it ran out of memory."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"oom_kill ")), 0)
+    except OSError:
+        return 0
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value)
+
+
+# The process below.
+
+
+def _work(job: dict[str, Any], folder: str, supervisor: int) -> NoReturn:
+    """Call ``train``, leave its result, and end."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _stop)
+    worker, code = os.getpid(), 0
+    try:
+        word = b'{"ok":true,"result":' + _train(job)
+    except _Stopped:
+        _end_by(signal.SIGTERM)
+    except BaseException as error:
+        _tell(error)
+        word, code = b'{"ok":false,"error":' + json.dumps(_describe(error)).encode(), 1
+    if os.getpid() == worker:  # a process that the model forked may run on into here
+        _write(folder, "result.json", word + b',"at":' + repr(time.time()).encode() + b"}")
+    _leave(code)
+
+
+def _train(job: dict[str, Any]) -> bytes:
+    compat.install()
+    description = describing.describe(loading.load(job["target"]))
+    values = description.deserialize("train", job["values"])
+    hook = description.hooks["train"]
+    value = hook(values) if description.styles.get("train") == "dictionary" else hook(**values)
+    if asyncio.iscoroutine(value):
+        value = asyncio.run(value)
+    return encoding.encode(value, job["max_result_bytes"])
+
+
+class _Stopped(BaseException):
+    """Somebody asked this run to stop; on its way out, the model can put things in order."""
+
+
+def _stop(number: int, frame: Optional[FrameType]) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Stopped
+
+
+def _end_by(number: int) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(1)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: exit handlers and threads of the model get a moment, and no more."""
+    timer = threading.Timer(2.0, os._exit, args=(code,))
+    timer.daemon = True
+    timer.start()
+    sys.exit(code)
+
+
+def _tell(error: BaseException) -> None:
+    """Put the traceback into the log as well, where people look first."""
+    with contextlib.suppress(Exception):  # the model may have closed or replaced them
+        sys.stdout.flush()
+        sys.stderr.write(encoding.describe_exception(error)["traceback"])
+        sys.stderr.flush()
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    if isinstance(error, describing.Invalid):
+        issues = ["{}: {}".format(pointer or "(all)", detail) for pointer, detail in error.issues]
+        return {"kind": "InvalidInput", "message": "; ".join(issues), "traceback": ""}
+    if isinstance(error, encoding.Unencodable):
+        message = f"What train returned cannot be encoded: {error}"
+        return {"kind": "result", "message": message, "traceback": ""}
+    described = encoding.describe_exception(error)
+    if isinstance(error, SystemExit):
+        described["message"] = "train called sys.exit({})".format(described["message"])
+    return described
+
+
+def _write(folder: str, name: str, content: bytes) -> None:
+    """Put a file in place in one step, on disk when this returns."""
+    path = os.path.join(folder, name)
+    with open(path + ".new", "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".new", path)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,382 @@
+"""Training as a use case, on doubles: no process, no disk but for the models' folders."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deepaas_core.domain.arguments import Argument, Arguments, Kind
+from deepaas_core.domain.model import Capability, Model, Source
+from deepaas_core.domain.training import Ending, Process, RunError, RunState
+from deepaas_core.errors import CapabilityMissing, RunAlreadyOver, RunNotFound, StoreUnavailable
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.stores.memory import MemoryRunStore
+
+SUCCEEDED = Ending(RunState.SUCCEEDED, result="done")
+
+
+@dataclass
+class Machine:
+    """A machine whose processes end when the test says so. It outlives the trainers that use it."""
+
+    root: Path
+    jobs: dict = field(default_factory=dict)
+    living: dict = field(default_factory=dict)
+    endings: dict = field(default_factory=dict)
+    started: list = field(default_factory=list)
+    killed: list = field(default_factory=list)
+    broken: bool = False
+
+    def model_dir(self, run_id):
+        return self.root / run_id
+
+    async def prepare(self, run, source, values, uploads):
+        if self.broken:
+            raise OSError(28, "No space left on device")
+        self.jobs[run.id] = values
+        self.model_dir(run.id).mkdir()
+
+    async def discard(self, run_id):
+        self.jobs.pop(run_id, None)
+
+    def withdraw(self, run_id):
+        self.jobs.pop(run_id, None)
+
+    def waits(self, run_id):
+        return run_id in self.jobs
+
+    async def start(self, run_id):
+        if self.broken:
+            raise OSError(12, "Cannot allocate memory")
+        self.jobs.pop(run_id)
+        self.started.append(run_id)
+        self.living[run_id] = asyncio.Event()
+        return Process(len(self.started), run_id)
+
+    def alive(self, process):
+        return process.started in self.living
+
+    async def find(self, run_id):
+        return Process(self.started.index(run_id) + 1, run_id) if run_id in self.living else None
+
+    async def wait(self, process):
+        if process.started in self.living:
+            await self.living[process.started].wait()
+
+    async def ending(self, run_id, code):
+        return self.endings.get(run_id, Ending(RunState.INTERRUPTED, error=RunError("lost", "")))
+
+    async def kill(self, run_id, process):
+        self.killed.append(run_id)
+        self.end(run_id)
+
+    async def sweep(self, run_id):
+        self.end(run_id)
+
+    async def strays(self):
+        return set(self.living)
+
+    async def read_log(self, run_id, offset, limit):
+        return b"log", 0, 3
+
+    def end(self, run_id, ending=None):
+        if ending is not None:
+            self.endings[run_id] = ending
+        if run_id in self.living:
+            self.living.pop(run_id).set()
+
+
+class Shaky(MemoryRunStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def add(self, run):
+        self._reach()
+        await super().add(run)
+
+    async def get(self, run_id):
+        self._reach()
+        return await super().get(run_id)
+
+    async def queue(self, limit):
+        self._reach()
+        return await super().queue(limit)
+
+    async def replace(self, old, new):
+        self._reach()
+        return await super().replace(old, new)
+
+    def _reach(self):
+        if self.away:
+            raise StoreUnavailable("away")
+
+
+def a_model(*arguments, capabilities=(Capability.TRAIN,)):
+    known = Arguments({argument.key: argument for argument in arguments})
+    return Model(
+        Source("digits", "deepaas.model", "digits", "digits", "1.0"),
+        frozenset(capabilities),
+        {Capability.TRAIN: known},
+    )
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def store():
+    return Shaky()
+
+
+@pytest.fixture
+async def new_trainer(store, machine):
+    trainers = []
+
+    async def new(**options):
+        trainer = Trainer(store, machine, **options)
+        trainers.append(trainer)
+        await trainer.resume()
+        return trainer
+
+    yield new
+    for trainer in trainers:
+        await trainer.close()
+
+
+@pytest.fixture
+async def trainer(new_trainer):
+    return await new_trainer()
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def begun(trainer, machine):
+    run = await trainer.start(a_model(), {})
+    await until(lambda: run.id in machine.living)
+    async with asyncio.timeout(10):
+        while (await trainer.get(run.id)).process is None:
+            await asyncio.sleep(0)
+    return run
+
+
+async def test_a_run_goes_from_the_queue_to_its_result(trainer, machine):
+    run = await trainer.start(a_model(), {"epochs": 3})
+    assert run.state is RunState.QUEUED
+    await until(lambda: run.id in machine.living)
+    machine.end(run.id, SUCCEEDED)
+    run = await trainer.settled(run.id)
+    assert (run.state, run.result, run.arguments) == (RunState.SUCCEEDED, "done", {"epochs": 3})
+
+
+async def test_a_model_without_train_is_not_trained(trainer):
+    with pytest.raises(CapabilityMissing):
+        await trainer.start(a_model(capabilities=()), {})
+
+
+async def test_more_runs_than_allowed_wait_in_order(new_trainer, machine):
+    trainer = await new_trainer(max_concurrent_runs=2)
+    runs = [await trainer.start(a_model(), {}) for _ in range(4)]
+    await until(lambda: len(machine.started) == 2)
+    assert [run.state for run in await trainer.list()][:2] == [RunState.QUEUED] * 2
+    machine.end(runs[1].id, SUCCEEDED)
+    await until(lambda: len(machine.started) == 3)
+    machine.end(runs[0].id, SUCCEEDED)
+    await until(lambda: len(machine.started) == 4)
+    assert machine.started == [run.id for run in runs]
+
+
+async def test_a_cancelled_run_never_becomes_succeeded(trainer, machine):
+    run = await begun(trainer, machine)
+    machine.endings[run.id] = SUCCEEDED
+    assert (await trainer.cancel(run.id)).state is RunState.CANCELLED
+    assert machine.killed == [run.id]
+    assert (await trainer.settled(run.id)).state is RunState.CANCELLED
+
+
+async def test_cancelling_again_changes_nothing(trainer, machine):
+    run = await begun(trainer, machine)
+    assert await trainer.cancel(run.id) == await trainer.cancel(run.id)
+    assert len(machine.killed) == 1
+
+
+async def test_a_run_that_ended_is_not_cancelled(trainer, machine):
+    run = await begun(trainer, machine)
+    machine.end(run.id, SUCCEEDED)
+    await trainer.settled(run.id)
+    with pytest.raises(RunAlreadyOver):
+        await trainer.cancel(run.id)
+
+
+async def test_a_run_cancelled_in_the_queue_never_begins(new_trainer, machine):
+    trainer = await new_trainer(max_concurrent_runs=1)
+    first, second, third = [await trainer.start(a_model(), {}) for _ in range(3)]
+    await until(lambda: machine.started)
+    await trainer.cancel(second.id)
+    machine.end(first.id, SUCCEEDED)
+    await until(lambda: len(machine.started) == 2)
+    assert machine.started == [first.id, third.id]
+    assert second.id not in machine.jobs
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "nonsense", "../etc", "\ud800"])
+async def test_an_unknown_run_is_not_found(trainer, run_id):
+    for ask in (trainer.get, trainer.cancel, trainer.read_log):
+        with pytest.raises(RunNotFound):
+            await ask(run_id)
+
+
+async def test_secrets_reach_the_model_and_nobody_else(trainer, machine, store):
+    secret = Argument("password", "password", Kind.STRING, secret=True)
+    login = Argument("login", "login", Kind.OBJECT, properties=(secret, Argument("user", "user", Kind.STRING)))
+    values = {"password": "swordfish", "login": {"user": "me", "password": "swordfish"}}
+    machine.broken = False
+    trainer._max_concurrent_runs = 0
+    run = await trainer.start(a_model(secret, login), values)
+    assert machine.jobs[run.id] == values
+    assert (await store.get(run.id)).arguments == {"password": "***", "login": {"user": "me", "password": "***"}}
+
+
+async def test_uploads_are_recorded_by_their_own_name(trainer):
+    table = Argument("table", "table", Kind.FILE)
+    run = await trainer.start(a_model(table), {"table": {"filename": "/tmp/x1", "original_filename": "mine.csv"}})
+    assert run.arguments == {"table": "mine.csv"}
+
+
+async def test_a_run_that_cannot_be_recorded_is_not_acknowledged(trainer, machine, store):
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        await trainer.start(a_model(), {})
+    assert not machine.jobs
+
+
+async def test_a_full_disk_is_unavailable(trainer, machine):
+    machine.broken = True
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        await trainer.start(a_model(), {})
+
+
+async def test_a_process_that_cannot_be_started_is_a_failure(new_trainer, machine):
+    trainer = await new_trainer(max_concurrent_runs=0)
+    run = await trainer.start(a_model(), {})
+    machine.broken = True
+    trainer = await new_trainer()
+    run = await trainer.settled(run.id)
+    assert (run.state, run.error.kind) == (RunState.FAILED, "launch")
+
+
+async def test_an_outcome_waits_until_it_can_be_recorded(trainer, machine, store):
+    run = await begun(trainer, machine)
+    store.away = True
+    machine.end(run.id, SUCCEEDED)
+    await until(lambda: not machine.living)
+    await asyncio.sleep(0)
+    store.away = False
+    assert (await trainer.settled(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_runs_outlive_the_server(new_trainer, machine):
+    first = await new_trainer()
+    run = await begun(first, machine)
+    await first.close()
+    assert run.id in machine.living
+    second = await new_trainer()
+    assert (await second.get(run.id)).state is RunState.RUNNING
+    machine.end(run.id, SUCCEEDED)
+    assert (await second.settled(run.id)).result == "done"
+
+
+async def test_what_ended_meanwhile_is_settled_before_models_are_served(new_trainer, machine, store):
+    first = await new_trainer()
+    ended, lost = [await begun(first, machine) for _ in range(2)]
+    await first.close()
+    machine.end(ended.id, SUCCEEDED)
+    machine.end(lost.id)
+    await Trainer(store, machine).recover()
+    assert (await store.get(ended.id)).state is RunState.SUCCEEDED
+    assert (await store.get(lost.id)).state is RunState.INTERRUPTED
+
+
+async def test_a_run_taken_from_the_queue_by_a_dying_server_is_begun_once(new_trainer, machine, store):
+    first = await new_trainer(max_concurrent_runs=0)
+    never, begun_ = [await first.start(a_model(), {}) for _ in range(2)]
+    await first.close()
+    for run in (never, begun_):
+        await store.replace(run, run.start(run.created_at))
+    await machine.start(begun_.id)
+    second = await new_trainer()
+    await until(lambda: len(machine.living) == 2)
+    assert machine.started == [begun_.id, never.id]
+    for run in (never, begun_):
+        machine.end(run.id, SUCCEEDED)
+        assert (await second.settled(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_what_is_left_of_a_cancelled_run_is_ended_by_the_next_server(new_trainer, machine, store):
+    first = await new_trainer()
+    run = await begun(first, machine)
+    await first.close()
+    now = await store.get(run.id)
+    await store.replace(now, now.cancel(run.created_at))
+    await new_trainer()
+    await until(lambda: not machine.living)
+
+
+async def test_the_queue_survives_the_server(new_trainer, machine):
+    first = await new_trainer(max_concurrent_runs=0)
+    run = await first.start(a_model(), {})
+    await first.close()
+    await new_trainer()
+    await until(lambda: machine.started == [run.id])
+
+
+async def test_a_trained_model_is_handed_on(trainer, machine):
+    handed = asyncio.Queue()
+    trainer.on_succeeded = lambda run, folder: handed.put((run.id, folder))
+    run = await begun(trainer, machine)
+    (machine.model_dir(run.id) / "weights").touch()
+    machine.end(run.id, SUCCEEDED)
+    async with asyncio.timeout(10):
+        assert await handed.get() == (run.id, machine.model_dir(run.id))
+    assert await trainer.current_model_dir("digits") == machine.model_dir(run.id)
+
+
+async def test_a_model_that_cannot_be_served_leaves_the_run_as_it_is(trainer, machine):
+    async def refuse(run, folder):
+        raise RuntimeError("no")
+
+    trainer.on_succeeded = refuse
+    run = await begun(trainer, machine)
+    machine.end(run.id, SUCCEEDED)
+    assert (await trainer.settled(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_the_model_that_is_served_is_that_of_the_last_success_with_files(trainer, machine):
+    assert await trainer.current_model_dir("digits") is None
+    runs = [await begun(trainer, machine), await begun(trainer, machine)]
+    (machine.model_dir(runs[0].id) / "weights").touch()
+    (machine.model_dir(runs[1].id) / "weights").touch()
+    for run in reversed(runs):
+        machine.end(run.id, SUCCEEDED)
+        await trainer.settled(run.id)
+    empty = await begun(trainer, machine)
+    machine.end(empty.id, SUCCEEDED)
+    await trainer.settled(empty.id)
+    assert await trainer.current_model_dir("digits") == machine.model_dir(runs[0].id)
+    assert await trainer.current_model_dir("other") is None
+
+
+async def test_lists_take_filters(trainer, machine):
+    run = await begun(trainer, machine)
+    assert [found.id for found in await trainer.list(model="digits", state=RunState.RUNNING)] == [run.id]
+    assert list(await trainer.list(state=RunState.FAILED)) == []
+    assert list(await trainer.list(before="nonsense")) == []
