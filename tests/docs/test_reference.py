@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepaas_core import errors
+from deepaas_core import errors, settings
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.training import RunState
 from deepaas_core.web.problems import slug
@@ -49,6 +49,10 @@ def test_every_hook_is_in_the_reference(capability: Capability):
 @pytest.mark.parametrize("state", list(RunState))
 def test_every_state_of_a_run_is_in_the_reference(state: RunState):
     assert f"| `{state}` |" in (REFERENCE / "run-states.md").read_text()
+
+
+def test_the_page_of_settings_is_the_one_that_the_settings_make():
+    assert (REFERENCE / "settings.md").read_text() == settings.reference(), "python -m deepaas_core.settings"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -54,7 +54,7 @@ def test_the_tutorial_does_what_it_says(environment: Path, free_port: int, tmp_p
         "VIRTUAL_ENV": str(environment),
         "CURL_HOME": str(tmp_path),
         "DEEPAAS_CORE_WEB_PORT": str(free_port),
-        "DEEPAAS_CORE_DATA_DIR": str(tmp_path / "data"),
+        "DEEPAAS_CORE_STORE_DATA_DIR": str(tmp_path / "data"),
         "PYTHONUNBUFFERED": "1",
     }
     environ.pop("PYTHONPATH", None)
