@@ -24,7 +24,7 @@ from webargs.aiohttpparser import AIOHTTPParser
 from webargs.multidictproxy import MultiDictProxy
 
 from deepaas_core import errors
-from deepaas_core.domain.arguments import Arguments, Kind, issues
+from deepaas_core.domain.arguments import Arguments, Kind, Upload, issues
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.executors.base import Call
 from deepaas_core.settings import Settings
@@ -379,7 +379,7 @@ async def _read_part(
         if is_payload:
             sent.payload = {"path": str(path), "filename": original, "content_type": media_type}
         else:
-            upload = {"name": name, "filename": str(path), "content_type": media_type, "original_filename": original}
+            upload = Upload(name=name, filename=str(path), content_type=media_type, original_filename=original)
             sent.files.setdefault(name, []).append(upload)
     else:
         try:

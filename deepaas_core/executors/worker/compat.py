@@ -1,0 +1,220 @@
+"""What older model packages import or write, made to work in an environment that no longer has it.
+
+Two things. A stand-in for the parts of ``deepaas`` that models import, offered only where the real package is not
+installed. And the old spellings of marshmallow fields (``missing=``, bare ``description=``), which are put right as
+soon as the model itself imports marshmallow, whichever version that is.
+"""
+
+import functools
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import inspect
+import io
+import logging
+import os
+import shutil
+import sys
+import types
+from collections.abc import Sequence
+from typing import Any, BinaryIO, Callable, NamedTuple, Optional, Union
+
+FIELDS = "marshmallow.fields"
+
+
+def install() -> None:
+    """Prepare the interpreter for importing a model; a second call changes nothing."""
+    if not any(isinstance(finder, _StandIns) for finder in sys.meta_path):
+        sys.meta_path.append(_StandIns())
+        sys.meta_path.insert(0, _AfterImport())
+    fields = sys.modules.get(FIELDS)
+    if fields is not None:
+        accept_old_spellings(fields)
+
+
+# The stand-in for deepaas.
+
+
+class UploadedFile(NamedTuple):
+    """An uploaded file, as DEEPaaS models know it.
+
+    Attributes:
+        name: The form field it came in.
+        filename: Where it lies.
+        content_type: Its media type, as the client said.
+        original_filename: What the client calls it.
+    """
+
+    name: Optional[str] = None
+    filename: Optional[str] = None
+    content_type: Optional[str] = None
+    original_filename: Optional[str] = None
+
+
+class BaseModel:
+    """The class that some models of DEEPaaS derive from; it offers nothing by itself."""
+
+
+class FileStorage:
+    """An uploaded file, as models of the oldest DEEPaaS generation know it."""
+
+    def __init__(
+        self,
+        stream: Optional[BinaryIO] = None,
+        filename: Optional[str] = None,
+        name: Optional[str] = None,
+        content_type: Optional[str] = None,
+    ):
+        self.stream: Any = io.BytesIO() if stream is None else stream
+        self.filename = filename
+        self.name = name
+        self.content_type = self.mimetype = content_type
+
+    def save(self, dst: Union[str, "os.PathLike[str]", BinaryIO], buffer_size: int = 1 << 16) -> None:
+        """Copy the file to a path or into an open file."""
+        if isinstance(dst, (str, os.PathLike)):
+            with open(dst, "wb") as file:
+                shutil.copyfileobj(self.stream, file, buffer_size)
+        else:
+            shutil.copyfileobj(self.stream, dst, buffer_size)
+
+    def close(self) -> None:
+        self.stream.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "stream":  # not there yet, as while being copied
+            raise AttributeError(name)
+        return getattr(self.stream, name)
+
+    def __iter__(self) -> Any:
+        return iter(self.stream)
+
+    def __bool__(self) -> bool:
+        return bool(self.filename)
+
+    def __repr__(self) -> str:
+        return f"<FileStorage: {self.filename!r} ({self.content_type!r})>"
+
+
+def uploaded_file() -> Callable[..., Any]:
+    """The class of uploads that the model sees: the real package's if it is installed, else the stand-in's."""
+    try:
+        wrapper = importlib.import_module("deepaas.model.v2.wrapper")
+    except Exception:  # installed, but it cannot be imported; then the model cannot have imported it either
+        return UploadedFile
+    found: Callable[..., Any] = getattr(wrapper, "UploadedFile", UploadedFile)
+    return found
+
+
+_STAND_INS: dict[str, dict[str, Any]] = {
+    "deepaas": {"__version__": "2.6.0"},
+    "deepaas.config": {"CONF": types.SimpleNamespace(debug=False, workers=1, listen_ip="127.0.0.1", listen_port=5000)},
+    "deepaas.log": {"getLogger": logging.getLogger, "LOG": logging.getLogger("deepaas")},
+    "deepaas.model": {},
+    "deepaas.model.v2": {},
+    "deepaas.model.v2.base": {"BaseModel": BaseModel},
+    "deepaas.model.v2.wrapper": {"UploadedFile": UploadedFile},
+}
+_PACKAGES = ("deepaas", "deepaas.model", "deepaas.model.v2")
+
+
+class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """The last finder to be asked: finds our modules when nobody else has a ``deepaas``."""
+
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        top = sys.modules.get("deepaas")
+        real = top is not None and not isinstance(getattr(top, "__loader__", None), _StandIns)
+        if fullname not in _STAND_INS or real:
+            return None
+        return importlib.util.spec_from_loader(fullname, self, is_package=fullname in _PACKAGES)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        vars(module).update(_STAND_INS[module.__name__])
+
+
+# Old spellings of marshmallow fields.
+
+
+class _AfterImport(importlib.abc.MetaPathFinder):
+    """Sees to it that marshmallow's fields are put right as soon as somebody imports them."""
+
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        if fullname != FIELDS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            _run_afterwards(spec.loader, accept_old_spellings)
+        return spec
+
+
+def _run_afterwards(loader: Any, change: Callable[[Any], None]) -> None:
+    """Have this one loader apply a change to what it has loaded."""
+    execute = loader.exec_module
+
+    def exec_module(module: types.ModuleType) -> None:
+        execute(module)
+        change(module)
+
+    loader.exec_module = exec_module
+
+
+def accept_old_spellings(fields: Any) -> None:
+    """Let ``marshmallow.fields`` take what its older versions took.
+
+    ``missing=`` and ``default=`` are ``load_default=`` and ``dump_default=``; unknown keywords are metadata; a plain
+    function that returns False refuses the value.
+    """
+    original = fields.Field.__init__
+    known = inspect.signature(original).parameters
+    if getattr(original, "_takes_old_spellings", False) or "load_default" not in known:
+        return  # done already, or a version that knows no other spelling
+    removed = "missing" not in known
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        for old, new in (("missing", "load_default"), ("default", "dump_default")):
+            if old in kwargs:
+                kwargs.setdefault(new, kwargs.pop(old))
+        unknown = {name: kwargs.pop(name) for name in list(kwargs) if name not in known}
+        if unknown:
+            kwargs["metadata"] = {**(kwargs.get("metadata") or {}), **unknown}
+        if removed and kwargs.get("validate") is not None:
+            kwargs["validate"] = _refusing(kwargs["validate"])
+        original(self, *args, **kwargs)
+
+    __init__._takes_old_spellings = True  # type: ignore[attr-defined]
+    fields.Field.__init__ = __init__
+    if removed:
+        fields.Field.missing = _renamed("load_default")
+        fields.Field.default = _renamed("dump_default")
+        fields.Number.num_type = float
+        fields.Number.__abstractmethods__ = frozenset()
+
+
+def _renamed(name: str) -> Any:
+    return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value))
+
+
+def _refusing(validate: Any) -> Any:
+    if isinstance(validate, (list, tuple, set)) or inspect.isgenerator(validate):
+        return [_refusing(one) for one in validate]
+    return _with_refusal(validate) if inspect.isroutine(validate) else validate
+
+
+def _with_refusal(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    @functools.wraps(function)
+    def validator(value: Any) -> Any:
+        answer = function(value)
+        if answer is False:
+            raise sys.modules["marshmallow"].ValidationError("Invalid value.")
+        return answer
+
+    return validator
+
+
+#: What stands behind an upload on the worker line, in the order of ``UploadedFile``.
+UPLOAD_MEMBERS: tuple[str, ...] = UploadedFile._fields
