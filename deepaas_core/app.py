@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import shutil
 import signal
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Model, Source
+from deepaas_core.domain.model import Model, Problem, Source
 from deepaas_core.domain.training import Run
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.inline import Inline
@@ -22,7 +23,7 @@ from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.plugins.discovery import discover
 from deepaas_core.plugins.inspection import inspect
-from deepaas_core.serving.catalog import Catalog, Entry, Problem
+from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
@@ -45,18 +46,34 @@ class Folders:
 
     def __init__(self, data: Path):
         self.data = data
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.runs = data / "runs"
-        self.runs.mkdir(mode=0o700, exist_ok=True)
+        try:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.runs = data / "runs"
+            self.runs.mkdir(mode=0o700, exist_ok=True)
+            self._lock = (data / "server.lock").open("w")
+        except OSError as error:
+            raise errors.SettingsError(f"The data folder {data} cannot be used: {error.strerror}.") from error
+        self._claim()
         self.scratch = Path(tempfile.mkdtemp(prefix="deepaas-core-"))
+
+    def _claim(self) -> None:
+        """Keep a second server out of the data folder; the claim ends with this process, however it ends."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            text = f"Another server uses the data folder {self.data}; give this one another by --data-dir."
+            raise errors.SettingsError(text) from None
 
     def worker(self, model: str) -> Path:
         folder = self.scratch / f"model-{model}"
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
-    def remove_scratch(self) -> None:
+    def close(self) -> None:
+        """Remove what is not kept, and let another server in."""
         shutil.rmtree(self.scratch, ignore_errors=True)
+        self._lock.close()
 
 
 def launch_of(source: Source, settings: Settings, scratch: Path | None, model_dir: Path | None) -> Launch:
@@ -104,14 +121,14 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
             RunProcesses(folders.runs, cancel_grace_s=settings.training.cancel_grace_s),
             max_concurrent_runs=settings.training.max_concurrent_runs,
         )
+        await trainer.recover()
         served = {source.name: await trainer.current_model_dir(source.name) for source in found.sources}
 
         def make_executor(source: Source, on_change: OnChange) -> Executor:
             launch = launch_of(source, settings, folders.worker(source.name), served[source.name])
             return executor_of(settings, launch, on_change)
 
-        problems = [Problem(problem.name, problem.distribution, problem.reason) for problem in found.problems]
-        catalog = Catalog(found.sources, problems, make_executor, inspect)
+        catalog = Catalog(found.sources, found.problems, make_executor, inspect)
         predictor = Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
         listener = web_app.Listener(
             web_app.build(settings, catalog, predictor, trainer, guard_of(settings), folders.scratch), settings
@@ -131,7 +148,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
             await _stop(listener, catalog, trainer, settings.shutdown.drain_s)
             await store.close()
     finally:
-        folders.remove_scratch()
+        folders.close()
 
 
 async def _stop(listener: web_app.Listener, catalog: Catalog, trainer: Trainer, drain_s: float) -> None:

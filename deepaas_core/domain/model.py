@@ -67,6 +67,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """A declared model that cannot be offered.
+
+    Attributes:
+        name: The name it was declared under.
+        distribution: The package, or packages, that declare it.
+        reason: What is wrong, for the operator.
+    """
+
+    name: str
+    distribution: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Model:
     """The typed view of a plugin.
 

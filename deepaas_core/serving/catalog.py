@@ -8,33 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Capability, Model, Source
+from deepaas_core.domain.model import Capability, Model, Problem, Source
 from deepaas_core.executors.base import Executor, ExecutorState, OnChange
 
 log = logging.getLogger(__name__)
 
 MakeExecutor = Callable[[Source, OnChange], Executor]
 Inspect = Callable[[Source, Mapping[str, Any]], Model]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A model that was declared and cannot be offered at all.
-
-    Attributes:
-        name: The name it was declared under.
-        distribution: The package, or packages, that declare it.
-        reason: What is wrong, for the operator.
-    """
-
-    name: str
-    distribution: str
-    reason: str
 
 
 class Entry:

@@ -1,0 +1,412 @@
+"""Settings: one frozen object, read once, handed out in groups.
+
+Every setting has three spellings that follow from one another (``web.port``, ``DEEPAAS_CORE_WEB_PORT``, ``--web-port``)
+and four sources: command line over environment over TOML file over default. A server needs none of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import tomllib
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from deepaas_core.errors import SettingsError
+
+PREFIX = "DEEPAAS_CORE_"
+#: Settings that everybody types have a short name as well.
+SHORT = {
+    "host": "web.host",
+    "port": "web.port",
+    "model": "models.only",
+    "data-dir": "store.data_dir",
+    "workers": "workers.count",
+    "log-level": "log.level",
+}
+
+
+def setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None) -> Any:
+    """A field of a group: its default, its reason, and the bounds of a number."""
+    metadata = {"doc": doc, "least": least, "most": most}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Web:
+    """The HTTP server."""
+
+    host: str = setting("127.0.0.1", "Address to listen on; anything but loopback opens the server to others.")
+    port: int = setting(5000, "Port to listen on; 0 takes a free one.", least=0, most=65535)
+    base_path: str = setting("", "Path below which everything is served, for a proxy that keeps it.")
+    max_body_mb: int = setting(64, "Largest body held in memory, in MiB; more answers 413.", least=1)
+    max_upload_mb: int = setting(4096, "Largest upload, in MiB; uploads go to disk as they arrive.", least=1)
+    body_timeout_s: float = setting(60.0, "Seconds a body may take; for uploads, seconds without progress.", least=0.1)
+    keepalive_timeout_s: float = setting(75.0, "Seconds an idle connection is kept.", least=0)
+    show_model_errors: bool = setting(False, "Tell clients the text of a model's exception, not only its type.")
+    access_log: bool = setting(True, "Log a line for every request.")
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which models are served."""
+
+    only: tuple[str, ...] = setting((), "Names of the models to serve; empty serves all that are installed.")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that run a model; each may be set for one model alone, under ``model.NAME.workers``."""
+
+    count: int = setting(1, "Processes for each model.", least=1, most=1024)
+    executor: Literal["process", "inline"] = setting(
+        "process", "Where hooks run: in processes of their own, or on threads of the server (for models you trust)."
+    )
+    timeout_s: float = setting(30.0, "Seconds a prediction may take before it answers 504.", least=0.01)
+    startup_timeout_s: float = setting(120.0, "Seconds a model may take to load and warm up.", least=0.1)
+    max_queue: int = setting(100, "Calls that may wait for a model; more answer 503 at once.", least=0)
+    max_result_mb: int = setting(64, "Largest encoded result, in MiB.", least=1)
+    restart_backoff_max_s: float = setting(30.0, "Longest pause, in seconds, before a model is tried again.", least=0.1)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training runs."""
+
+    max_concurrent_runs: int = setting(2, "Runs at the same time; more wait in the queue.", least=1)
+    cancel_grace_s: float = setting(3.0, "Seconds a cancelled run has to stop before it is killed.", least=0, most=4.5)
+
+
+def _default_data_dir() -> str:
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return str(Path(base).expanduser() / "deepaas_core")
+
+
+@dataclass(frozen=True)
+class Store:
+    """What is kept, and where."""
+
+    data_dir: str = field(
+        default_factory=_default_data_dir,
+        metadata={"doc": "Folder of runs, trained models and the embedded database."},
+    )
+    url: str = setting("", "Database of the records; empty uses SQLite in the data folder.")
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """The guard over ``predict/url``."""
+
+    guard: bool = setting(True, "Let through only public addresses on ports 80 and 443.")
+    allow: tuple[str, ...] = setting(
+        (), "What the guard lets through besides: host, host:port, network, network:port, or *:port."
+    )
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """How the server ends."""
+
+    drain_s: float = setting(30.0, "Seconds that requests in flight may take to finish after SIGTERM.", least=0)
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the server writes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "The least serious records to write.")
+    format: Literal["auto", "text", "json"] = setting("auto", "Text for people, JSON lines for machines; auto: text.")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as the reference describes it."""
+
+    name: str
+    type: str
+    default: Any
+    doc: str
+    short: str = ""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace(".", "-").replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.replace(".", "_").upper()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one server."""
+
+    web: Web = field(default_factory=Web)
+    models: Models = field(default_factory=Models)
+    workers: Workers = field(default_factory=Workers)
+    training: Training = field(default_factory=Training)
+    store: Store = field(default_factory=Store)
+    fetch: Fetch = field(default_factory=Fetch)
+    shutdown: Shutdown = field(default_factory=Shutdown)
+    log: Log = field(default_factory=Log)
+    per_model: Mapping[str, Workers] = field(default_factory=dict)
+
+    def workers_for(self, model: str) -> Workers:
+        """The workers group of one model: its own where it has one, else everybody's."""
+        return self.per_model.get(model, self.workers)
+
+    @classmethod
+    def load(
+        cls, argv: Sequence[str] = (), environ: Mapping[str, str] | None = None, file: Path | None = None
+    ) -> Settings:
+        """Read the settings from a command line, an environment and a TOML file.
+
+        Args:
+            argv: Arguments, without the program's name.
+            environ: Environment variables; None means none.
+            file: The TOML file; None takes ``--config`` or ``DEEPAAS_CORE_CONFIG`` if one of them is given.
+
+        Raises:
+            SettingsError: One of them cannot be used; the text names it, where it stands, and what was expected.
+        """
+        parser = argparse.ArgumentParser(prog="deepaas-core", add_help=False, exit_on_error=False, allow_abbrev=False)
+        add_arguments(parser)
+        try:
+            given, unknown = parser.parse_known_args(list(argv))
+        except argparse.ArgumentError as error:
+            raise SettingsError(str(error)) from error
+        if unknown:
+            raise SettingsError(f"Unknown argument {unknown[0]!r}.{_suggest(unknown[0], parser_flags(parser))}")
+        return cls.from_arguments(given, environ or {}, file)
+
+    @classmethod
+    def from_arguments(
+        cls, given: argparse.Namespace, environ: Mapping[str, str], file: Path | None = None
+    ) -> Settings:
+        """Read the settings when the command line has been parsed by a parser that ``add_arguments`` filled."""
+        named = getattr(given, "config", None) or environ.get(PREFIX + "CONFIG")
+        path = file or (Path(named) if named else None)
+        tables = _read_file(path) if path else {}
+        per_model_tables = tables.pop("model", {})
+        groups = {}
+        for group in _groups():
+            table = tables.pop(group.name, {})
+            groups[group.name] = _load_group(group, table, environ, given, str(path))
+        if tables:
+            known = [group.name for group in _groups()] + ["model"]
+            raise SettingsError(f"{path}: unknown table [{next(iter(tables))}].{_suggest(next(iter(tables)), known)}")
+        per_model = _load_per_model(per_model_tables, groups["workers"], str(path))
+        return cls(**groups, per_model=per_model)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every setting to a parser, the short names first."""
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    by_name = {described.name: described for described in describe()}
+    for short, name in SHORT.items():
+        _add_flag(parser, f"--{short}", by_name[name], shown=True)
+    for described in by_name.values():
+        if f"--{described.short}" != described.flag:
+            _add_flag(parser, described.flag, described, shown=not described.short)
+
+
+def parser_flags(parser: argparse.ArgumentParser) -> list[str]:
+    """Every flag a parser knows."""
+    return [flag for action in parser._actions for flag in action.option_strings]
+
+
+def describe() -> Iterator[Setting]:
+    """Every setting, group by group, for the reference and the command line."""
+    shorts = {name: short for short, name in SHORT.items()}
+    for group in _groups():
+        hints = get_type_hints(group.type)
+        for item in fields(group.type):
+            name = f"{group.name}.{item.name}"
+            default = item.default if item.default_factory is _MISSING else "~/.local/share/deepaas_core"
+            yield Setting(name, _type_name(hints[item.name]), default, item.metadata["doc"], shorts.get(name, ""))
+
+
+def reference() -> str:
+    """The reference page of all settings, in Markdown."""
+    lines = [
+        "# Settings",
+        "",
+        "Every setting has three spellings: `web.port` in a TOML file, `DEEPAAS_CORE_WEB_PORT` in the environment,",
+        "`--web-port` on the command line. The command line wins over the environment, the environment over the file",
+        "(`--config FILE` or `DEEPAAS_CORE_CONFIG`), the file over the default. None is needed. Lists are separated by",
+        "commas in the environment and repeated on the command line. The settings of `workers` can be given for one",
+        "model alone: `[model.NAME.workers]` in the file.",
+        "",
+        "This page is made by `python -m deepaas_core.settings`.",
+    ]
+    table = ""
+    for described in describe():
+        group, name = described.name.split(".")
+        if group != table:
+            table = group
+            title = next(item.type.__doc__ for item in _groups() if item.name == group)
+            lines += ["", f"## {group}", "", str(title), "", "| setting | type | default | meaning |", "|---|---|---|---|"]
+        short = f" (`--{described.short}`)" if described.short else ""
+        default = "" if described.default in ("", ()) else f"`{_toml(described.default)}`"
+        lines.append(f"| `{group}.{name}`{short} | {described.type} | {default} | {described.doc} |")
+    return "\n".join(lines) + "\n"
+
+
+_MISSING = fields(Settings)[0].default
+
+
+@dataclass(frozen=True)
+class _Group:
+    name: str
+    type: Any
+
+
+def _groups() -> list[_Group]:
+    hints = get_type_hints(Settings)
+    return [_Group(item.name, hints[item.name]) for item in fields(Settings) if is_dataclass(hints[item.name])]
+
+
+def _add_flag(parser: argparse.ArgumentParser, flag: str, described: Setting, shown: bool) -> None:
+    options: dict[str, Any] = {
+        "dest": described.name,
+        "default": None,
+        "help": described.doc if shown else argparse.SUPPRESS,
+    }
+    if described.type == "true or false":
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
+    elif described.type == "list of texts":
+        parser.add_argument(flag, action="append", metavar="TEXT", **options)
+    else:
+        parser.add_argument(flag, metavar=described.name.rsplit("_", 1)[-1].rsplit(".", 1)[-1].upper(), **options)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
+
+
+def _load_group(
+    group: _Group, table: Any, environ: Mapping[str, str], given: argparse.Namespace, path: str
+) -> Any:
+    if not isinstance(table, dict):
+        raise SettingsError(f"{path}: [{group.name}] must be a table.")
+    hints = get_type_hints(group.type)
+    values = _from_table(group.type, hints, table, f"{path}: {group.name}")
+    for item in fields(group.type):
+        described = Setting(f"{group.name}.{item.name}", "", None, "")
+        text = environ.get(described.variable)
+        if text is not None:
+            values[item.name] = _convert(item, hints[item.name], text, described.variable)
+        flag = getattr(given, described.name, None)
+        if flag is not None:
+            values[item.name] = _convert(item, hints[item.name], flag, described.flag)
+    return group.type(**values)
+
+
+def _load_per_model(tables: Any, default: Workers, path: str) -> dict[str, Workers]:
+    hints = get_type_hints(Workers)
+    per_model = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        if not isinstance(table, dict) or set(table) - {"workers"} or not isinstance(table.get("workers", {}), dict):
+            raise SettingsError(f"{path}: [model.{name}] may only have a table [model.{name}.workers].")
+        own = _from_table(Workers, hints, table.get("workers", {}), f"{path}: model.{name}.workers")
+        per_model[name] = replace(default, **own)
+    return per_model
+
+
+def _from_table(kind: Any, hints: Mapping[str, Any], table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    known = {item.name: item for item in fields(kind)}
+    values = {}
+    for name, value in table.items():
+        if name not in known:
+            raise SettingsError(f"{where} has no setting {name!r}.{_suggest(name, known)}")
+        values[name] = _convert(known[name], hints[name], value, f"{where}.{name}")
+    return values
+
+
+def _convert(item: Field[Any], kind: Any, value: Any, where: str) -> Any:
+    """A value from any source as the setting's type, within its bounds."""
+    try:
+        converted = _typed(kind, value)
+    except (ValueError, TypeError):
+        raise SettingsError(f"{where} must be {_expected(item, kind)}, not {value!r}.") from None
+    least, most = item.metadata.get("least"), item.metadata.get("most")
+    if (least is not None and converted < least) or (most is not None and converted > most):
+        raise SettingsError(f"{where} must be {_expected(item, kind)}, not {value!r}.")
+    return converted
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError
+        return value
+    if get_origin(kind) is tuple:
+        pieces = value.split(",") if isinstance(value, str) else value
+        if not all(isinstance(piece, str) for piece in pieces):
+            raise ValueError
+        return tuple(piece.strip() for piece in pieces if piece.strip())
+    if get_origin(kind) in (Union, types.UnionType):
+        inner = next(option for option in get_args(kind) if option is not type(None))
+        return None if value in (None, "") else _typed(inner, value)
+    if kind is bool:
+        return _truth(value)
+    if isinstance(value, bool) or (kind is not str and not isinstance(value, (str, int, float))):
+        raise ValueError
+    if kind is str and not isinstance(value, str):
+        raise ValueError
+    if kind is int and isinstance(value, float):
+        raise ValueError
+    converted = kind(value)
+    if converted != converted:
+        raise ValueError
+    return converted
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if not isinstance(value, str) or value.lower() not in words:
+        raise ValueError
+    return words[value.lower()]
+
+
+def _expected(item: Field[Any], kind: Any) -> str:
+    least, most = item.metadata.get("least"), item.metadata.get("most")
+    if least is not None and most is not None:
+        return f"{_type_name(kind)} from {least:g} to {most:g}"
+    return _type_name(kind) + (f" of at least {least:g}" if least is not None else "")
+
+
+def _type_name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return "list of texts"
+    if get_origin(kind) in (Union, types.UnionType):
+        return _type_name(get_args(kind)[0]) + ", or nothing"
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    return names[cast(type, kind)]
+
+
+def _toml(value: Any) -> str:
+    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _suggest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

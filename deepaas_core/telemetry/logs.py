@@ -1,0 +1,94 @@
+"""The process log: one record, one line, whoever wrote the text in it.
+
+Line breaks and control characters are escaped, so that neither a client nor a model can make a line that looks like
+ours, and a line has a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextvars import ContextVar
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+MAX_LINE = 16_000
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    ord("\n"): "\\n",
+    ord("\r"): "\\r",
+    ord("\t"): "\\t",
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+
+
+def configure(level: str, form: str = "auto") -> None:
+    """Write the log to standard error.
+
+    Args:
+        level: The least serious records to write, e.g. ``info``.
+        form: ``text`` for people, ``json`` for machines; ``auto`` is text.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else Text())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def escaped(text: str) -> str:
+    """Text that stays on its line."""
+    return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+
+
+class Text(logging.Formatter):
+    """``12:00:00 INFO    fixed phrase  field=value …``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        fields = "".join(f" {name}={_shown(value)}" for name, value in _fields(record).items())
+        line = f"{clock} {record.levelname:<7} {escaped(record.getMessage())}{fields}"
+        return line[:MAX_LINE] + self._trace(record)
+
+    def _trace(self, record: logging.LogRecord) -> str:
+        if not record.exc_info:
+            return ""
+        lines = self.formatException(record.exc_info).splitlines()
+        return "".join(f"\n    {escaped(line)}" for line in lines[-60:])
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage()[:MAX_LINE],
+            **{name: _bounded(value) for name, value in _fields(record).items()},
+        }
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)[-MAX_LINE:]
+        return json.dumps(document, default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    fields = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    current = request_id.get()
+    if current:
+        fields["request"] = current
+    return fields
+
+
+def _shown(value: object) -> str:
+    text = escaped(str(value))
+    return f'"{text}"' if " " in text or not text else text
+
+
+def _bounded(value: object) -> object:
+    return value[:MAX_LINE] if isinstance(value, str) else value

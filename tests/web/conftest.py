@@ -1,0 +1,60 @@
+"""A real application over real workers, for plugins that a test writes down."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from deepaas_core import app as composition
+from deepaas_core.domain.model import Source
+from deepaas_core.executors.pool import Limits, Pool
+from deepaas_core.executors.runs import RunProcesses
+from deepaas_core.plugins.inspection import inspect
+from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.settings import Settings
+from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.web import app as web_app
+
+
+@pytest.fixture
+async def serve(aiohttp_client, tmp_path, monkeypatch):
+    """``await serve(name="source code", …)`` gives a client of a server that offers these plugins."""
+    opened = []
+    code = tmp_path / "plugins"
+    code.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(code))
+
+    async def start(*argv: str, problems=(), **plugins: str):
+        settings = Settings.load(["--data-dir", str(tmp_path / "data"), *argv], {})
+        sources = [_install(code, name, source) for name, source in plugins.items()]
+        scratch = tmp_path / "scratch"
+        scratch.mkdir(exist_ok=True)
+
+        def make_executor(source, on_change):
+            launch = composition.launch_of(source, settings, scratch, None)
+            return Pool(launch, Limits(), on_change)
+
+        catalog = Catalog(sources, problems, make_executor, inspect)
+        trainer = Trainer(MemoryRunStore(), RunProcesses(tmp_path / "runs"))
+        guard = composition.guard_of(settings)
+        predictor = Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
+        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch)
+        opened.append((catalog, trainer))
+        catalog.start()
+        client = await aiohttp_client(application)
+        await catalog.settled()
+        client.scratch = scratch
+        return client
+
+    yield start
+    for catalog, trainer in opened:
+        await trainer.close()
+        await catalog.close(drain_s=2.0)
+
+
+def _install(folder: Path, name: str, source: str) -> Source:
+    module = f"plugin_{name}"
+    (folder / f"{module}.py").write_text(textwrap.dedent(source))
+    return Source(name, "deepaas.model", module, f"{name}-package", "1.0", summary=f"The {name} plugin.")

@@ -1,0 +1,92 @@
+"""Models written for DEEPaaS, both generations, run unmodified."""
+
+from aiohttp import FormData
+
+OLDEST = """
+    def get_train_args():
+        return {
+            "epochs": {"default": "10", "help": "how many", "required": False},
+            "layers": {"default": "[1, 2]", "help": "JSON", "required": False},
+        }
+
+    def get_test_args():
+        return {"threshold": {"default": "0.50", "help": "cut", "required": False}}
+
+    def train(user_conf):
+        return user_conf
+
+    def predict_data(args):
+        file = args["files"][0]
+        return {"filename": file.filename, "content": file.read().decode(), "threshold": args["threshold"]}
+
+    def predict_url(*args):
+        return args[0]["urls"]
+"""
+
+SECOND = """
+    from aiohttp import web
+    from deepaas.model.v2.wrapper import UploadedFile
+    from webargs import fields, validate
+
+    warmed = []
+
+    schema = {"seen": fields.Str(required=True)}
+
+    def warm():
+        warmed.append(True)
+
+    def get_predict_args():
+        return {
+            "image": fields.Field(required=True, type="file", location="form", description="an image"),
+            "top": fields.Int(missing=3, validate=validate.Range(1, 10), description="how many"),
+            "when": fields.Date(missing=None, allow_none=True),
+        }
+
+    def predict(**kwargs):
+        image = kwargs["image"]
+        if kwargs["top"] == 9:
+            raise web.HTTPBadRequest(reason="nine is not nice")
+        assert isinstance(image, UploadedFile)
+        with open(image.filename) as file:
+            content = file.read()
+        when = kwargs["when"] and kwargs["when"].year
+        return {"seen": f"{image.name} {image.original_filename} {image.content_type} {content} {kwargs['top']} {when} {warmed}"}
+"""
+
+
+async def test_a_model_of_the_first_generation_gets_its_dictionaries(serve):
+    client = await serve("--fetch-allow", "127.0.0.1:*", oldest=OLDEST)
+    form = FormData({"threshold": "0.90"})
+    form.add_field("data", b"pixels", filename="a.png", content_type="image/png")
+    response = await client.post("/api/v1/models/oldest/predict/data", data=form)
+    assert (await response.json())["prediction"] == {"filename": "a.png", "content": "pixels", "threshold": "0.90"}
+    url = str(client.make_url("/livez"))
+    response = await client.post("/api/v1/models/oldest/predict/url", json={"url": url})
+    assert (await response.json())["prediction"] == [url]
+
+
+async def test_a_model_of_the_second_generation_gets_fields_files_and_warmth(serve):
+    client = await serve(second=SECOND)
+    form = FormData({"top": "5", "when": "2026-01-02"})
+    form.add_field("image", b"pixels", filename="my cat.png", content_type="image/png")
+    response = await client.post("/api/v1/models/second/predict", data=form)
+    assert response.status == 200, await response.text()
+    assert (await response.json())["prediction"] == {
+        "seen": "image my cat.png image/png pixels 5 2026 [True]"
+    }
+
+
+async def test_an_http_exception_raised_on_purpose_is_the_models_word_about_the_input(serve):
+    client = await serve(second=SECOND)
+    form = FormData({"top": "9"})
+    form.add_field("image", b"pixels", filename="cat.png")
+    response = await client.post("/api/v1/models/second/predict", data=form)
+    assert response.status == 422
+    assert "nine is not nice" in await response.text()
+
+
+async def test_a_missing_file_is_named(serve):
+    client = await serve(second=SECOND)
+    response = await client.post("/api/v1/models/second/predict", data={"top": "5"})
+    assert response.status == 422
+    assert [error["pointer"] for error in (await response.json())["errors"]] == ["/image"]
