@@ -146,7 +146,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _copy(value: Any) -> Any:
+    if not isinstance(value, (list, dict, set)):
+        return value
     try:
         return copy.deepcopy(value)
-    except Exception:  # an object of the author's own that cannot be copied is shared, as it was meant to be
-        return value
+    except Exception:  # it holds an object of the author's own that cannot be copied
+        return copy.copy(value)

@@ -1,0 +1,98 @@
+"""What older model packages import and write, in interpreters of their own: nothing here may change this one's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from deepaas_core.executors.worker import compat
+
+ROOT = Path(compat.__file__).parents[3]
+
+
+def run(code: str, *path: Path) -> str:
+    """What a fresh interpreter prints that has been prepared for a model."""
+    lines = [
+        "import sys",
+        f"sys.path[:0] = {[str(ROOT), *map(str, path)]!r}",
+        "from deepaas_core.executors.worker import compat",
+        "compat.install(); compat.install()",
+        textwrap.dedent(code),
+    ]
+    done = subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_models_find_the_parts_of_deepaas_that_they_import():
+    code = """
+    import deepaas
+    from deepaas.model.v2.wrapper import UploadedFile
+    from deepaas.model.v2 import wrapper, base
+    from deepaas import config, log
+    log.getLogger("x"), config.CONF
+    print(deepaas.__version__, UploadedFile(), compat.uploaded_file() is UploadedFile is wrapper.UploadedFile)
+    """
+    assert run(code) == ("2.6.0 UploadedFile(name=None, filename=None, content_type=None, original_filename=None) True")
+
+
+def test_an_installed_deepaas_goes_first(tmp_path):
+    wrapper = tmp_path / "deepaas" / "model" / "v2" / "wrapper.py"
+    wrapper.parent.mkdir(parents=True)
+    for folder in wrapper.parents[:3]:
+        (folder / "__init__.py").touch()
+    wrapper.write_text("class UploadedFile: pass\n")
+    code = """
+    import deepaas.model.v2.wrapper
+    print(compat.uploaded_file() is deepaas.model.v2.wrapper.UploadedFile, hasattr(deepaas, "__version__"))
+    try:
+        import deepaas.model.v2.base
+    except ImportError:
+        print("no mixture")
+    """
+    assert run(code, tmp_path) == "True False\nno mixture"
+
+
+def test_marshmallow_is_only_imported_if_the_model_does():
+    assert run("print('marshmallow' in sys.modules, 'deepaas' in sys.modules)") == "False False"
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_old_spellings_of_fields_are_understood(early):
+    code = """
+    from webargs import fields
+    import marshmallow
+    compat.install()
+    old = fields.Int(missing=3, default=4, description="d", help="h", metadata={"location": "form"})
+    print(old.load_default, old.missing, old.dump_default, sorted(old.metadata.items()))
+    print(fields.Field(type="file").metadata, fields.Str(enum=["a"]).metadata["enum"])
+    print(fields.Str(missing=None).allow_none)
+    small = fields.Int(validate=lambda value: value < 3)
+    try:
+        print(small.deserialize(2), small.deserialize(5))
+    except marshmallow.ValidationError as error:
+        print(error.messages)
+    """
+    before = "import marshmallow.fields\ncompat.install()\n" if early else ""
+    assert run(before + textwrap.dedent(code)).splitlines() == [
+        "3 3 4 [('description', 'd'), ('help', 'h'), ('location', 'form')]",
+        "{'type': 'file'} ['a']",
+        "True",
+        "['Invalid value.']",
+    ]
+
+
+def test_a_file_of_the_oldest_generation_reads_and_saves(tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    with source.open("rb") as stream:
+        file = compat.FileStorage(stream, "a.png", "data", "image/png")
+        assert (file.filename, file.name, file.content_type) == ("a.png", "data", "image/png")
+        assert file.read(3) == b"con"
+        file.seek(0)
+        file.save(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"content"
