@@ -76,7 +76,8 @@ class Trainer:
         clock: Tells the time, in aware UTC.
 
     Attributes:
-        on_succeeded: Called with each run that succeeds, and the folder of its model if it left one.
+        on_succeeded: Called with each run that succeeds, and with the folder of the model that is to be served from
+            now on: the run's own, or an earlier one's if it left no files; None if there is none at all.
     """
 
     def __init__(
@@ -302,7 +303,7 @@ class Trainer:
             await self._surely(lambda: self._move(run_id, lambda now: now.end(self._clock(), ending)))
         run = await self._surely(lambda: self._store.get(run_id))
         if run.state is RunState.SUCCEEDED and self.on_succeeded is not None:
-            folder = await asyncio.to_thread(self._model_of, run)
+            folder = await self._surely(lambda: self.current_model_dir(run.model))
             try:
                 await self.on_succeeded(run, folder)
             except Exception:

@@ -9,9 +9,10 @@ def wait_for_ever():
         time.sleep(0.05)
 
 
-def train(what="nothing", **kwargs):
+def train(what="nothing", content=None, code=None, number=None, path=None, result=None, password=None):
+    given = {name: value for name, value in locals().items() if name != "what" and value is not None}
     print("training:", what, flush=True)
-    return globals()["do_" + what](**kwargs) if "do_" + what in globals() else {"what": what, **kwargs}
+    return globals()["do_" + what](**given) if "do_" + what in globals() else {"what": what, **given}
 
 
 def do_save(content):
@@ -83,7 +84,8 @@ def do_tidy(path):
 def do_polite(path):
     from deepaas_core import run
     while not run.cancelled():
-        time.sleep(0.01)
+        print("asked", flush=True)
+        time.sleep(0.05)
     open(path, "w").close()
 
 

@@ -107,7 +107,7 @@ async def test_an_exception_is_told_with_its_traceback(processes):
         ({"what": "signal", "number": signal.SIGSEGV}, RunState.FAILED, "signal", "SIGSEGV"),
         ({"what": "signal", "number": signal.SIGTERM}, RunState.INTERRUPTED, "signal", "SIGTERM"),
         ({"what": "unencodable"}, RunState.FAILED, "result", "model[1]"),
-        ({"unknown": 1, "what": "raise"}, RunState.FAILED, "TypeError", "unknown"),
+        ({"what": "raise", "code": 1}, RunState.FAILED, "TypeError", "code"),
     ],
     ids=lambda value: value.get("what") if isinstance(value, dict) else None,
 )
@@ -146,7 +146,7 @@ async def test_being_terminated_from_outside_gives_the_model_time_to_tidy_up(pro
 
 async def test_a_killed_run_may_stop_by_itself(processes, tmp_path):
     run_id, process = await begun(processes, what="polite", path=str(tmp_path / "stopped"))
-    await printed(processes, run_id, b"polite")
+    await printed(processes, run_id, b"asked")
     await processes.kill(run_id, process)
     assert (tmp_path / "stopped").exists()
     assert not living(run_id)

@@ -3,90 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from deepaas_core.domain.arguments import Argument, Arguments, Kind
 from deepaas_core.domain.model import Capability, Model, Source
-from deepaas_core.domain.training import Ending, Process, RunError, RunState
+from deepaas_core.domain.training import Ending, RunState
 from deepaas_core.errors import CapabilityMissing, RunAlreadyOver, RunNotFound, StoreUnavailable
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.stores.memory import MemoryRunStore
+from tests.machine import Machine
 
 SUCCEEDED = Ending(RunState.SUCCEEDED, result="done")
-
-
-@dataclass
-class Machine:
-    """A machine whose processes end when the test says so. It outlives the trainers that use it."""
-
-    root: Path
-    jobs: dict = field(default_factory=dict)
-    living: dict = field(default_factory=dict)
-    endings: dict = field(default_factory=dict)
-    started: list = field(default_factory=list)
-    killed: list = field(default_factory=list)
-    broken: bool = False
-
-    def model_dir(self, run_id):
-        return self.root / run_id
-
-    async def prepare(self, run, source, values, uploads):
-        if self.broken:
-            raise OSError(28, "No space left on device")
-        self.jobs[run.id] = values
-        self.model_dir(run.id).mkdir()
-
-    async def discard(self, run_id):
-        self.jobs.pop(run_id, None)
-
-    def withdraw(self, run_id):
-        self.jobs.pop(run_id, None)
-
-    def waits(self, run_id):
-        return run_id in self.jobs
-
-    async def start(self, run_id):
-        if self.broken:
-            raise OSError(12, "Cannot allocate memory")
-        self.jobs.pop(run_id)
-        self.started.append(run_id)
-        self.living[run_id] = asyncio.Event()
-        return Process(len(self.started), run_id)
-
-    def alive(self, process):
-        return process.started in self.living
-
-    async def find(self, run_id):
-        return Process(self.started.index(run_id) + 1, run_id) if run_id in self.living else None
-
-    async def wait(self, process):
-        if process.started in self.living:
-            await self.living[process.started].wait()
-
-    async def ending(self, run_id, code):
-        return self.endings.get(run_id, Ending(RunState.INTERRUPTED, error=RunError("lost", "")))
-
-    async def kill(self, run_id, process):
-        self.killed.append(run_id)
-        self.end(run_id)
-
-    async def sweep(self, run_id):
-        self.end(run_id)
-
-    async def strays(self):
-        return set(self.living)
-
-    async def read_log(self, run_id, offset, limit):
-        return b"log", 0, 3
-
-    def end(self, run_id, ending=None):
-        if ending is not None:
-            self.endings[run_id] = ending
-        if run_id in self.living:
-            self.living.pop(run_id).set()
 
 
 class Shaky(MemoryRunStore):
@@ -235,12 +163,11 @@ async def test_an_unknown_run_is_not_found(trainer, run_id):
             await ask(run_id)
 
 
-async def test_secrets_reach_the_model_and_nobody_else(trainer, machine, store):
+async def test_secrets_reach_the_model_and_nobody_else(new_trainer, machine, store):
+    trainer = await new_trainer(max_concurrent_runs=0)
     secret = Argument("password", "password", Kind.STRING, secret=True)
     login = Argument("login", "login", Kind.OBJECT, properties=(secret, Argument("user", "user", Kind.STRING)))
     values = {"password": "swordfish", "login": {"user": "me", "password": "swordfish"}}
-    machine.broken = False
-    trainer._max_concurrent_runs = 0
     run = await trainer.start(a_model(secret, login), values)
     assert machine.jobs[run.id] == values
     assert (await store.get(run.id)).arguments == {"password": "***", "login": {"user": "me", "password": "***"}}
@@ -348,6 +275,17 @@ async def test_a_trained_model_is_handed_on(trainer, machine):
     async with asyncio.timeout(10):
         assert await handed.get() == (run.id, machine.model_dir(run.id))
     assert await trainer.current_model_dir("digits") == machine.model_dir(run.id)
+
+
+async def test_a_run_that_leaves_no_files_takes_no_trained_model_away(trainer, machine):
+    handed = asyncio.Queue()
+    trainer.on_succeeded = lambda run, folder: handed.put(folder)
+    first, empty = await begun(trainer, machine), await begun(trainer, machine)
+    (machine.model_dir(first.id) / "weights").touch()
+    for run in (first, empty):
+        machine.end(run.id, SUCCEEDED)
+        async with asyncio.timeout(10):
+            assert await handed.get() == machine.model_dir(first.id)
 
 
 async def test_a_model_that_cannot_be_served_leaves_the_run_as_it_is(trainer, machine):

@@ -171,8 +171,10 @@ def _work(job: dict[str, Any], folder: str, supervisor: int) -> NoReturn:
 def _train(job: dict[str, Any]) -> bytes:
     compat.install()
     description = describing.describe(loading.load(job["target"]))
+    hook = description.hooks.get("train")
+    if hook is None:
+        raise NotImplementedError("The model package that is installed now has no function train.")
     values = description.deserialize("train", job["values"])
-    hook = description.hooks["train"]
     value = hook(values) if description.styles.get("train") == "dictionary" else hook(**values)
     if asyncio.iscoroutine(value):
         value = asyncio.run(value)

@@ -48,28 +48,32 @@ async def cancel_run(request: web.Request) -> web.Response:
 
 async def get_run_log(request: web.Request) -> web.Response:
     """What a run has printed: by default the last of it, or the part that a ``Range`` asks for."""
-    trainer, run_id = request.app[TRAINER], request.match_info["run"]
-    asked = _RANGE.fullmatch(request.headers.get("Range", ""))
+    first, limit = _wanted(request.headers.get("Range", ""))
+    wanted = MAX_LOG_BYTES if limit is None else limit
+    piece = await request.app[TRAINER].read_log(request.match_info["run"], first, wanted)
+    size = piece.size
+    if limit is not None and not piece.content:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+    headers = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff", "X-Log-Bytes": str(size)}
+    if limit is not None:
+        headers["Content-Range"] = f"bytes {piece.offset}-{piece.offset + len(piece.content) - 1}/{size}"
+    status = 200 if limit is None else 206
+    return web.Response(body=piece.content, status=status, content_type="text/plain", charset="utf-8", headers=headers)
+
+
+def _wanted(text: str) -> tuple[int | None, int | None]:
+    """What part of a log a ``Range`` asks for.
+
+    Returns:
+        The first byte, None for the last ones; and how many, None if nothing that is understood is asked for.
+    """
+    asked = _RANGE.fullmatch(text)
     first, last = asked.groups() if asked else ("", "")
+    if first and last:
+        return int(first), max(0, min(MAX_LOG_BYTES, int(last) - int(first) + 1))
     if first:
-        limit = MAX_LOG_BYTES if not last else min(MAX_LOG_BYTES, int(last) - int(first) + 1)
-        piece = await trainer.read_log(run_id, int(first), max(0, limit))
-    else:
-        piece = await trainer.read_log(run_id, None, min(MAX_LOG_BYTES, int(last)) if last else MAX_LOG_BYTES)
-    if asked and not piece.content:
-        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{piece.size}"})
-    headers = {"Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
-    whole = len(piece.content) == piece.size
-    if not whole or asked:
-        end = piece.offset + len(piece.content) - 1
-        headers["Content-Range"] = f"bytes {piece.offset}-{end}/{piece.size}"
-    return web.Response(
-        body=piece.content,
-        status=206 if asked else 200,
-        content_type="text/plain",
-        charset="utf-8",
-        headers=headers,
-    )
+        return int(first), MAX_LOG_BYTES
+    return None, min(MAX_LOG_BYTES, int(last)) if last else None
 
 
 def present_run(run: Run, request: web.Request) -> dict[str, Any]:

@@ -1,0 +1,165 @@
+"""Training runs over the native API."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+
+from deepaas_core import errors
+from deepaas_core.domain.model import Capability, Model, Source
+from deepaas_core.domain.training import Ending, RunError, RunState
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.web import problems
+from deepaas_core.web.keys import TRAINER
+from deepaas_core.web.rest.runs import ROUTES
+from tests.machine import Machine
+
+MODEL = Model(Source("digits", "deepaas.model", "digits", "digits", "1.0"), frozenset({Capability.TRAIN}))
+
+
+@web.middleware
+async def as_problems(request, handler):
+    try:
+        return await handler(request)
+    except errors.DeepaasError as error:
+        return problems.present(error, "1")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+async def trainer(machine):
+    trainer = Trainer(MemoryRunStore(), machine)
+    await trainer.resume()
+    yield trainer
+    await trainer.close()
+
+
+@pytest.fixture
+async def client(trainer, aiohttp_client):
+    app = web.Application(middlewares=[as_problems])
+    app[TRAINER] = trainer
+    app.add_routes(ROUTES)
+    return await aiohttp_client(app)
+
+
+async def ended(trainer, machine, ending):
+    run = await trainer.start(MODEL, {"epochs": 3})
+    await machine.begun(run.id)
+    machine.end(run.id, ending)
+    return await trainer.settled(run.id)
+
+
+async def test_a_run_is_read(client, trainer, machine):
+    run = await ended(trainer, machine, Ending(RunState.SUCCEEDED, result={"loss": 0.1}))
+    response = await client.get(f"/api/v1/runs/{run.id}")
+    document = await response.json()
+    assert response.status == 200
+    assert document == {
+        "id": run.id,
+        "model": "digits",
+        "version": "1.0",
+        "state": "succeeded",
+        "arguments": {"epochs": 3},
+        "created_at": run.created_at.isoformat().replace("+00:00", "Z"),
+        "started_at": run.started_at.isoformat().replace("+00:00", "Z"),
+        "finished_at": run.finished_at.isoformat().replace("+00:00", "Z"),
+        "duration_s": run.duration_s,
+        "result": {"loss": 0.1},
+        "error": None,
+        "links": {"self": f"/api/v1/runs/{run.id}", "log": f"/api/v1/runs/{run.id}/log"},
+    }
+
+
+async def test_an_error_has_its_traceback_alone_and_none_in_lists(client, trainer, machine):
+    error = RunError("ValueError", "no", "Traceback …")
+    run = await ended(trainer, machine, Ending(RunState.FAILED, error=error))
+    alone = await (await client.get(f"/api/v1/runs/{run.id}")).json()
+    listed = await (await client.get("/api/v1/runs")).json()
+    assert alone["error"] == {"kind": "ValueError", "message": "no", "traceback": "Traceback …"}
+    assert listed["runs"][0]["error"] == {"kind": "ValueError", "message": "no"}
+
+
+async def test_lists_are_paged(client, trainer):
+    ids = [(await trainer.start(MODEL, {})).id for _ in range(5)]
+    seen, following = [], "/api/v1/runs?limit=2"
+    while following:
+        page = await (await client.get(following)).json()
+        seen += [run["id"] for run in page["runs"]]
+        following = page["next"]
+    assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize(
+    "query, count", [("model=digits", 1), ("model=x", 0), ("state=succeeded", 1), ("state=failed", 0)]
+)
+async def test_lists_are_filtered(client, trainer, machine, query, count):
+    await ended(trainer, machine, Ending(RunState.SUCCEEDED))
+    assert len((await (await client.get(f"/api/v1/runs?{query}")).json())["runs"]) == count
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=٣", "limit=9999", "limit=-1", "state=gone"])
+async def test_a_filter_that_makes_no_sense_is_refused(client, query):
+    response = await client.get(f"/api/v1/runs?{query}")
+    assert response.status == 422
+    assert (await response.json())["errors"][0]["pointer"] == "/" + query.partition("=")[0]
+
+
+@pytest.mark.parametrize("method, suffix", [("DELETE", ""), ("POST", "/cancel")])
+async def test_a_run_is_cancelled_once_and_for_all(client, trainer, machine, method, suffix):
+    run = await trainer.start(MODEL, {})
+    for _ in range(2):
+        response = await client.request(method, f"/api/v1/runs/{run.id}{suffix}")
+        assert response.status == 200
+        assert (await response.json())["state"] == "cancelled"
+
+
+async def test_a_run_that_ended_is_not_cancelled(client, trainer, machine):
+    run = await ended(trainer, machine, Ending(RunState.SUCCEEDED))
+    response = await client.delete(f"/api/v1/runs/{run.id}")
+    assert response.status == 409
+
+
+@pytest.mark.parametrize("run_id", ["0" * 32, "nonsense", "%00", "..%2f..%2fetc"])
+async def test_an_unknown_run_is_not_found(client, run_id):
+    assert (await client.get(f"/api/v1/runs/{run_id}")).status == 404
+    assert (await client.get(f"/api/v1/runs/{run_id}/log")).status == 404
+
+
+async def test_the_log_is_read(client, trainer, machine):
+    run = await trainer.start(MODEL, {})
+    response = await client.get(f"/api/v1/runs/{run.id}/log")
+    assert (response.status, response.content_type, await response.text()) == (200, "text/plain", "0123456789")
+
+
+@pytest.mark.parametrize(
+    "asked, content, told",
+    [
+        ("bytes=2-4", "234", "bytes 2-4/10"),
+        ("bytes=7-", "789", "bytes 7-9/10"),
+        ("bytes=-3", "789", "bytes 7-9/10"),
+        ("bytes=8-100", "89", "bytes 8-9/10"),
+    ],
+)
+async def test_a_part_of_the_log_is_read(client, trainer, asked, content, told):
+    run = await trainer.start(MODEL, {})
+    response = await client.get(f"/api/v1/runs/{run.id}/log", headers={"Range": asked})
+    assert (response.status, response.headers["Content-Range"], await response.text()) == (206, told, content)
+
+
+@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=5-2", "bytes=-0"])
+async def test_a_part_that_is_not_there_is_not_satisfiable(client, trainer, asked):
+    run = await trainer.start(MODEL, {})
+    response = await client.get(f"/api/v1/runs/{run.id}/log", headers={"Range": asked})
+    assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
+
+
+@pytest.mark.parametrize("asked", ["bytes=-", "bytes=1-2,4-5", "lines=1-2", "bytes=x-y"])
+async def test_a_range_that_is_not_understood_is_ignored(client, trainer, asked):
+    run = await trainer.start(MODEL, {})
+    response = await client.get(f"/api/v1/runs/{run.id}/log", headers={"Range": asked})
+    assert (response.status, await response.text()) == (200, "0123456789")
