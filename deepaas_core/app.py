@@ -91,8 +91,15 @@ def launch_of(source: Source, settings: Settings, scratch: Path | None, model_di
 
 
 def guard_of(settings: Settings) -> Guard:
-    """Which addresses a ``predict/url`` may lead to."""
-    return Guard(enabled=settings.fetch.guard, allow=tuple(settings.fetch.allow))
+    """Which addresses a ``predict/url`` may lead to.
+
+    Raises:
+        SettingsError: ``fetch.allow`` has an entry that cannot be read.
+    """
+    try:
+        return Guard(enabled=settings.fetch.guard, allow=settings.fetch.allow)
+    except ValueError as error:
+        raise errors.SettingsError(f"fetch.allow: {error}") from error
 
 
 def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Executor:

@@ -10,7 +10,8 @@ class ReturnedFile(NamedTuple):
     """A result that is a file.
 
     Attributes:
-        path: The file; it must lie in the folder for temporary files (``tempfile`` puts it there).
+        path: The file; it must lie in the folder for temporary files (``tempfile`` puts it there), and is
+            removed once it has been sent.
         content_type: Its media type, e.g. ``image/png``.
     """
 

@@ -249,7 +249,15 @@ def reference() -> str:
         if group != table:
             table = group
             title = next(item.type.__doc__ for item in _groups() if item.name == group)
-            lines += ["", f"## {group}", "", str(title), "", "| setting | type | default | meaning |", "|---|---|---|---|"]
+            lines += [
+                "",
+                f"## {group}",
+                "",
+                str(title),
+                "",
+                "| setting | type | default | meaning |",
+                "|---|---|---|---|",
+            ]
         short = f" (`--{described.short}`)" if described.short else ""
         default = "" if described.default in ("", ()) else f"`{_toml(described.default)}`"
         lines.append(f"| `{group}.{name}`{short} | {described.type} | {default} | {described.doc} |")
@@ -294,9 +302,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
 
 
-def _load_group(
-    group: _Group, table: Any, environ: Mapping[str, str], given: argparse.Namespace, path: str
-) -> Any:
+def _load_group(group: _Group, table: Any, environ: Mapping[str, str], given: argparse.Namespace, path: str) -> Any:
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: [{group.name}] must be a table.")
     hints = get_type_hints(group.type)

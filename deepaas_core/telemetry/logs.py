@@ -37,7 +37,8 @@ def configure(level: str, form: str = "auto") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for talkative in ("asyncio", "alembic"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def escaped(text: str) -> str:

@@ -43,7 +43,6 @@ PAYLOAD_FIELDS = {
     Capability.PREDICT_FILE: ("data", "file"),
     Capability.PREDICT_URL: ("url",),
 }
-_SENT = "deepaas_core.sent"
 _ENVELOPE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -65,6 +64,9 @@ class Sent:
     body: bytes | bytearray | memoryview = b""
 
 
+_SENT = web.RequestKey("sent", Sent)
+
+
 class _Parser(AIOHTTPParser):
     """webargs, reading from what was gathered instead of from the request itself."""
 
@@ -80,7 +82,7 @@ _parser = _Parser()
 
 @_parser.location_loader("inputs")
 def _load_inputs(request: web.Request, schema: Any) -> Mapping[str, Any]:
-    sent: Sent = request[_SENT]
+    sent = request[_SENT]
     fields = MultiDictProxy(sent.fields, schema)
     if not sent.members and not sent.files:
         return fields
@@ -369,7 +371,12 @@ async def _read_part(
     is_payload = name in PAYLOAD_FIELDS.get(capability, ()) and capability is not Capability.PREDICT_URL
     if is_payload and capability is Capability.PREDICT_DATA and (part.filename or "Content-Type" in part.headers):
         sent.body = await _hold(part, budget)
-        sent.payload = {"form": _form(media_type), "content_type": media_type, "charset": part.get_charset("utf-8")}
+        sent.payload = {
+            "form": _form(media_type),
+            "content_type": media_type,
+            "charset": part.get_charset("utf-8"),
+            "filename": shown_name(part.filename or name),
+        }
     elif part.filename:
         if not is_payload and not _takes_file(arguments, name):
             raise errors.InvalidInput([errors.Issue(f"/{name}", "No file is expected here.")])

@@ -1,5 +1,7 @@
 """Models written for DEEPaaS, both generations, run unmodified."""
 
+import io
+
 from aiohttp import FormData
 
 OLDEST = """
@@ -55,9 +57,9 @@ SECOND = """
 
 
 async def test_a_model_of_the_first_generation_gets_its_dictionaries(serve):
-    client = await serve("--fetch-allow", "127.0.0.1:*", oldest=OLDEST)
+    client = await serve("--fetch-allow", "127.0.0.1", oldest=OLDEST)
     form = FormData({"threshold": "0.90"})
-    form.add_field("data", b"pixels", filename="a.png", content_type="image/png")
+    form.add_field("data", io.BytesIO(b"pixels"), filename="a.png", content_type="image/png")
     response = await client.post("/api/v1/models/oldest/predict/data", data=form)
     assert (await response.json())["prediction"] == {"filename": "a.png", "content": "pixels", "threshold": "0.90"}
     url = str(client.make_url("/livez"))
@@ -67,19 +69,17 @@ async def test_a_model_of_the_first_generation_gets_its_dictionaries(serve):
 
 async def test_a_model_of_the_second_generation_gets_fields_files_and_warmth(serve):
     client = await serve(second=SECOND)
-    form = FormData({"top": "5", "when": "2026-01-02"})
-    form.add_field("image", b"pixels", filename="my cat.png", content_type="image/png")
+    form = FormData({"top": "5", "when": "2026-01-02"}, quote_fields=False)
+    form.add_field("image", io.BytesIO(b"pixels"), filename="my cat.png", content_type="image/png")
     response = await client.post("/api/v1/models/second/predict", data=form)
     assert response.status == 200, await response.text()
-    assert (await response.json())["prediction"] == {
-        "seen": "image my cat.png image/png pixels 5 2026 [True]"
-    }
+    assert (await response.json())["prediction"] == {"seen": "image my cat.png image/png pixels 5 2026 [True]"}
 
 
 async def test_an_http_exception_raised_on_purpose_is_the_models_word_about_the_input(serve):
     client = await serve(second=SECOND)
     form = FormData({"top": "9"})
-    form.add_field("image", b"pixels", filename="cat.png")
+    form.add_field("image", io.BytesIO(b"pixels"), filename="cat.png")
     response = await client.post("/api/v1/models/second/predict", data=form)
     assert response.status == 422
     assert "nine is not nice" in await response.text()

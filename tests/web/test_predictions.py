@@ -27,7 +27,7 @@ BASE = "/api/v1/models/echo/predict"
 
 @pytest.fixture
 async def client(serve):
-    return await serve("--fetch-allow", "127.0.0.1:*", echo=ECHO)
+    return await serve("--fetch-allow", "127.0.0.1", echo=ECHO)
 
 
 async def prediction(response):
@@ -87,7 +87,7 @@ async def test_an_array_arrives_as_an_array(client):
 
 async def test_data_may_be_a_multipart_field(client):
     form = FormData({"top": "7"})
-    form.add_field("data", b'{"a": 1}', content_type="application/json")
+    form.add_field("data", '{"a": 1}', content_type="application/json")
     assert await prediction(await client.post(f"{BASE}/data", data=form)) == {
         "type": "dict",
         "data": {"a": 1},
@@ -97,7 +97,7 @@ async def test_data_may_be_a_multipart_field(client):
 
 async def test_a_file_is_given_under_a_private_name_and_removed_afterwards(client):
     form = FormData({"top": "1"})
-    form.add_field("data", b"12345", filename="../../etc/seven.PNG", content_type="image/png")
+    form.add_field("data", io.BytesIO(b"12345"), filename="../../etc/seven.PNG", content_type="image/png")
     answer = await prediction(await client.post(f"{BASE}/file", data=form))
     assert (answer["size"], answer["suffix"], answer["top"]) == (5, ".PNG", 1)
     assert "seven" not in answer["path"]
@@ -165,7 +165,7 @@ async def test_bodies_that_cannot_be_used_are_the_callers_fault(client, path, bo
 
 async def test_a_body_over_the_limit_is_refused(serve):
     client = await serve("--web-max-body-mb", "1", echo=ECHO)
-    await problem(await client.post(f"{BASE}/data", data=b"x" * (2**20 + 1)), 413)
+    await problem(await client.post(f"{BASE}/data", data=io.BytesIO(b"x" * (2**20 + 1))), 413)
 
 
 async def test_a_callers_own_limit_can_only_lower_the_models(serve):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from deepaas_core.domain.arguments import Argument, Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.serving.catalog import Entry
-from deepaas_core.web.inputs import read_call, read_timeout, read_values
+from deepaas_core.web.inputs import PIECE_BYTES, read_call, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import present_run
@@ -124,8 +125,15 @@ async def _send_file(prediction: Prediction, request: web.Request, own: Folder) 
     path = Path(prediction.path).resolve()
     if not path.is_file() or not path.is_relative_to(request.app[SCRATCH].resolve()):
         raise errors.UnencodableResult(prediction.model, "it returned a file outside its temporary folder")
-    response = web.FileResponse(path, headers={"Content-Type": _safe_type(prediction.media_type or "")})
-    await response.prepare(request)  # sent before the request's folder is removed
+    headers = {"Content-Type": _safe_type(prediction.media_type or "")}
+    response = web.StreamResponse(headers=headers)
+    with path.open("rb") as file:
+        path.unlink()  # the answer takes the file along, so that a model's temporary files do not pile up
+        response.content_length = os.fstat(file.fileno()).st_size
+        await response.prepare(request)
+        while piece := file.read(PIECE_BYTES):
+            await response.write(piece)
+    await response.write_eof()
     return response
 
 

@@ -1,0 +1,174 @@
+"""The command ``deepaas-core``: arguments in, exit code out.
+
+What a command needs is imported when it is run, so that ``--help`` and the completion of a shell are instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from deepaas_core import __version__
+from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsError
+from deepaas_core.settings import Settings, add_arguments
+
+OK, FAILED, USAGE, UNREACHABLE, NOT_FOUND = 0, 1, 2, 3, 4
+DEFAULT_SERVER = "http://127.0.0.1:5000"
+_EXIT_CODES = """
+exit codes:
+  0  done
+  1  the model or the operation failed
+  2  the command or a setting cannot be used
+  3  the server cannot be reached
+  4  there is no such model or run
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        The exit code; see ``deepaas-core --help``.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
+        arguments.insert(0, "serve")
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except (SettingsError, PluginError) as error:
+        return _complain(error, USAGE)
+    except NotFound as error:
+        return _complain(error, NOT_FOUND)
+    except DeepaasError as error:
+        return _complain(error, FAILED)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left; nothing to say, and nobody to say it to
+        return OK
+
+
+def _complain(error: DeepaasError, code: int) -> int:
+    print(f"deepaas-core: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepaas-core",
+        description="Turn pip-installed Python models into a service.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"deepaas-core {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    serve = _command(commands, "serve", "serve the installed models (the default command)", _serve)
+    add_arguments(serve)
+    models = _command(commands, "models", "list the installed models", _models)
+    _add_local(models)
+    check = _command(commands, "check", "say what a client will see of a model, and what is wrong with it", _check)
+    check.add_argument("name", nargs="?", help="the model; without it, every installed one")
+    _add_local(check)
+    _add_clients(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, run: object):  # type: ignore[no-untyped-def]
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_local(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_arguments(parser)
+
+
+def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = _command(commands, "predict", "ask a model of a running server", _predict)
+    predict.add_argument("name", help="the model")
+    what = predict.add_mutually_exclusive_group()
+    what.add_argument("--data", metavar="JSON", help="data; text that is not JSON is sent as text")
+    what.add_argument("--file", metavar="PATH", help="a file to upload")
+    what.add_argument("--url", help="an address the model shall fetch")
+    _add_call(predict)
+    train = _command(commands, "train", "start a training run on a running server", _train)
+    train.add_argument("name", help="the model")
+    train.add_argument("--follow", action="store_true", help="show its log until it is over")
+    _add_call(train)
+    runs = _command(commands, "runs", "list the training runs of a running server, or look at one", _runs)
+    runs.add_argument("id", nargs="?", help="one run")
+    runs.add_argument("--log", action="store_true", help="print its log")
+    runs.add_argument("--cancel", action="store_true", help="cancel it")
+    runs.add_argument("--model", help="only runs of this model")
+    runs.add_argument("--state", help="only runs in this state")
+    _add_server(runs)
+
+
+def _add_call(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--arg", "-a", action="append", default=[], metavar="NAME=VALUE", help="an argument of the model; repeatable"
+    )
+    _add_server(parser)
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server",
+        default=os.environ.get("DEEPAAS_CORE_SERVER", DEFAULT_SERVER),
+        metavar="URL",
+        help="the server (default: %(default)s, or DEEPAAS_CORE_SERVER)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    return Settings.from_arguments(given, os.environ)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    from deepaas_core.cli.serve import serve
+
+    return serve(_settings(given))
+
+
+def _models(given: argparse.Namespace) -> int:
+    from deepaas_core.cli.inspect import models
+
+    return models(_settings(given), as_json=given.json)
+
+
+def _check(given: argparse.Namespace) -> int:
+    from deepaas_core.cli.inspect import check
+
+    return check(_settings(given), given.name, as_json=given.json)
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from deepaas_core.cli.client import predict
+
+    return predict(given)
+
+
+def _train(given: argparse.Namespace) -> int:
+    from deepaas_core.cli.client import train
+
+    return train(given)
+
+
+def _runs(given: argparse.Namespace) -> int:
+    from deepaas_core.cli.client import runs
+
+    return runs(given)

@@ -1,0 +1,159 @@
+"""``deepaas-core models`` and ``check``: look at installed models without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deepaas_core import app
+from deepaas_core.domain.arguments import Argument
+from deepaas_core.domain.model import Capability, Model, Problem, Source
+from deepaas_core.errors import PluginError
+from deepaas_core.plugins.discovery import Discovery, discover
+from deepaas_core.settings import Settings
+
+ROUTES = {
+    Capability.TRAIN: "train",
+    Capability.PREDICT: "predict",
+    Capability.PREDICT_DATA: "predict/data",
+    Capability.PREDICT_FILE: "predict/file",
+    Capability.PREDICT_URL: "predict/url",
+}
+
+
+def models(settings: Settings, as_json: bool) -> int:
+    """List what is installed, from the packages' metadata alone."""
+    found = discover(settings.models.only)
+    if as_json:
+        print(json.dumps([_listed(source) for source in found.sources] + [_refused(p) for p in found.problems]))
+        return _code(found)
+    console = Console()
+    if not found.sources and not found.problems:
+        console.print("No model is installed. A package offers one by an entry point of the group deepaas.model.")
+        return _code(found)
+    table = Table("model", "package", "version", "entry point", "")
+    for source in found.sources:
+        table.add_row(*map(escape, (source.name, source.distribution, source.version, source.target, source.summary)))
+    for problem in found.problems:
+        table.add_row(escape(problem.name), escape(problem.distribution), "", "", f"[red]{escape(problem.reason)}[/]")
+    console.print(table)
+    return _code(found)
+
+
+def check(settings: Settings, name: str | None, as_json: bool) -> int:
+    """Start each model once and show what a client will see of it; 1 if anything is wrong."""
+    found = discover((name,) if name else settings.models.only)
+    seen = asyncio.run(_describe(found.sources, settings))
+    reports = [_report(source, outcome) for source, outcome in zip(found.sources, seen, strict=True)]
+    reports += [_refused(problem) for problem in found.problems]
+    if as_json:
+        print(json.dumps(reports))
+    else:
+        console = Console()
+        for report in reports:
+            _print(console, report)
+        if not reports:
+            console.print("No model is installed.")
+    return 1 if any(report["problems"] for report in reports) else 0
+
+
+async def _describe(sources: Sequence[Source], settings: Settings) -> list[Model | PluginError]:
+    async def one(source: Source) -> Model | PluginError:
+        try:
+            return await app.describe(source, settings)
+        except PluginError as error:
+            return error
+
+    return list(await asyncio.gather(*(one(source) for source in sources)))
+
+
+def _code(found: Discovery) -> int:
+    return 1 if found.problems else 0
+
+
+def _listed(source: Source) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "distribution": source.distribution,
+        "version": source.version,
+        "target": source.target,
+        "summary": source.summary,
+        "problems": [],
+    }
+
+
+def _refused(problem: Problem) -> dict[str, Any]:
+    return {"name": problem.name, "distribution": problem.distribution, "problems": [problem.reason]}
+
+
+def _report(source: Source, outcome: Model | PluginError) -> dict[str, Any]:
+    report = _listed(source)
+    if isinstance(outcome, PluginError):
+        return {**report, "problems": [str(outcome)]}
+    routes = []
+    for capability, path in ROUTES.items():
+        offered = capability in outcome.capabilities
+        routes.append(
+            {
+                "route": f"POST /api/v1/models/{source.name}/{path}",
+                "function": capability.function,
+                "status": ("202" if capability is Capability.TRAIN else "200") if offered else "501",
+                "arguments": [_argument(argument) for argument in outcome.arguments.get(capability, {}).values()],
+            }
+        )
+    return {
+        **report,
+        "version": outcome.version,
+        "capabilities": sorted(outcome.capabilities),
+        "routes": routes,
+        "warnings": list(outcome.warnings),
+    }
+
+
+def _argument(argument: Argument) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": argument.key, "type": str(argument.kind), "required": argument.required}
+    if argument.has_default and not argument.secret:
+        document["default"] = argument.default
+    limits = {
+        "choices": list(argument.choices),
+        "minimum": argument.minimum,
+        "maximum": argument.maximum,
+        "help": argument.help,
+    }
+    return document | {name: value for name, value in limits.items() if value not in (None, [], "")}
+
+
+def _print(console: Console, report: dict[str, Any]) -> None:
+    mark = "[red]✗[/]" if report["problems"] else "[green]✓[/]"
+    console.print(f"{mark} [bold]{escape(report['name'])}[/] {escape(report.get('version', ''))}", highlight=False)
+    for problem in report["problems"]:
+        console.print(f"  [red]problem[/]  {escape(problem)}", soft_wrap=True, highlight=False)
+    for warning in report.get("warnings", ()):
+        console.print(f"  [yellow]warning[/]  {escape(warning)}", soft_wrap=True, highlight=False)
+    if "routes" not in report:
+        return
+    table = Table("route", "", "function", "arguments", box=None, padding=(0, 2))
+    for route in report["routes"]:
+        colour = "red" if route["status"] == "501" else "green"
+        shown = "\n".join(_shown(argument) for argument in route["arguments"]) if route["status"] != "501" else ""
+        table.add_row(
+            escape(route["route"]), f"[{colour}]{route['status']}[/]", escape(route["function"]), escape(shown)
+        )
+    console.print(table)
+
+
+def _shown(argument: dict[str, Any]) -> str:
+    text = f"{argument['name']}: {argument['type']}"
+    if "choices" in argument:
+        text += " of " + ", ".join(map(str, argument["choices"]))
+    if "minimum" in argument or "maximum" in argument:
+        text += f" {argument.get('minimum', '')}…{argument.get('maximum', '')}"
+    if argument["required"]:
+        return text + " (required)"
+    return text + (f" = {json.dumps(argument['default'])}" if "default" in argument else "")

@@ -1,0 +1,61 @@
+"""``deepaas-core serve``: run the server and say where to click."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from deepaas_core import app
+from deepaas_core.domain.model import Problem
+from deepaas_core.executors.base import ExecutorState
+from deepaas_core.serving.catalog import Entry
+from deepaas_core.settings import Settings
+from deepaas_core.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal ends it."""
+    logs.configure(settings.log.level, settings.log.format)
+    if not _is_loopback(settings.web.host):
+        log.warning("listening beyond this machine without tokens", extra={"host": settings.web.host})
+    return app.serve(settings, on_ready=announce)
+
+
+def announce(url: str, entries: Sequence[Entry], problems: Sequence[Problem]) -> None:
+    """Print what is served and where."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    for entry in entries:
+        if entry.state is ExecutorState.READY and entry.model is not None:
+            about = f"{entry.name} {entry.model.version}"
+            console.print(f"  [green]✓[/] {escape(about)}  [dim]{escape(_hooks(entry))}[/]")
+        else:
+            console.print(f"  [red]✗[/] {escape(entry.name)}  {escape(entry.reason)}")
+    for problem in problems:
+        console.print(f"  [red]✗[/] {escape(problem.name)}  {escape(problem.reason)}")
+    if not entries and not problems:
+        console.print("  No model is installed. Try: pip install examples/demo_model", markup=False)
+    console.print()
+    console.print(f"  Models   [bold]{url}[/]")
+    console.print(f"  Swagger  [bold]{url}docs[/]")
+    console.print("  Ctrl-C ends the server.", style="dim")
+    console.print()
+
+
+def _hooks(entry: Entry) -> str:
+    assert entry.model is not None
+    offered = [name for name in sorted(entry.model.capabilities) if not name.startswith(("get_", "warm"))]
+    return " · ".join(offered) or "no functions"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
