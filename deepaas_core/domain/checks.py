@@ -126,7 +126,7 @@ def _validators(argument: Argument) -> list[Callable[[Any], Any]]:
     if argument.minimum is not None or argument.maximum is not None:
         validators.append(_bounds(argument))
     if argument.min_length is not None or argument.max_length is not None:
-        validators.append(validate.Length(min=argument.min_length, max=argument.max_length))
+        validators.append(_Length(min=argument.min_length, max=argument.max_length))
     return validators
 
 
@@ -141,6 +141,13 @@ class _Bounds(validate.Range):
             raise ValidationError("Must be a number.")
         super().__call__(number)
         return value
+
+
+class _Length(validate.Length):
+    """Bounds of a length, for what has one."""
+
+    def __call__(self, value: Any) -> Any:
+        return super().__call__(value) if isinstance(value, str | list | dict) else value
 
 
 def _bounds(argument: Argument) -> _Bounds:

@@ -15,7 +15,6 @@ from deepaas_core.domain.model import Capability, Source
 from deepaas_core.errors import InvalidInput, PluginError
 from deepaas_core.plugins.inspection import inspect
 
-
 AT_LEAST = "Must be greater than or equal to"
 
 

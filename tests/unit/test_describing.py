@@ -452,7 +452,7 @@ class Bounds(NamedTuple):
     lt: float | None = None
 
 
-def hinted(
+def hinted(  # noqa: D417 - only some are explained
     self_explaining: Annotated[int, Bounds(ge=1, lt=9), "How many."],
     day: datetime.date,
     *,
@@ -480,7 +480,7 @@ def hinted(
 
     Returns:
         Nothing.
-    """  # noqa: D417 - some are left to be found out
+    """
 
 
 def test_type_hints_defaults_and_docstrings_declare_arguments():
