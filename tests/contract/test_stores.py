@@ -233,6 +233,22 @@ async def test_a_locked_database_is_unavailable_and_then_available(path, monkeyp
     await store.close()
 
 
+async def test_a_full_disk_is_unavailable_and_then_available(path):
+    store = await SqlRunStore.open("", path.parent)
+    run = a_run(text="x" * 100_000)
+    async with store._engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA max_page_count=16")
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.add(run)
+    with pytest.raises(RunNotFound):
+        await store.get(run.id)
+    async with store._engine.connect() as connection:
+        await connection.exec_driver_sql("PRAGMA max_page_count=100000")
+    await store.add(run)
+    assert await store.get(run.id) == run
+    await store.close()
+
+
 async def test_a_place_that_cannot_be_written_is_unavailable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable):
