@@ -1,0 +1,59 @@
+"""The OpenAPI document: every model's routes spelled out with its own arguments.
+
+What a route takes follows from the same marshmallow schema that checks its requests, through apispec; what OpenAPI
+can say and a marshmallow field cannot (files, secrets, open bounds) is added from the argument itself.
+
+The document is OpenAPI 3.0.3, not 3.1: Swagger UI draws its forms (file pickers, menus, number fields) from a
+property's single ``type``, and 3.1 spells "may be null" as a list of types. Every text and value from a model is
+hostile until it is strict JSON here: a default that its own schema refuses becomes a sentence, a pattern that
+browsers cannot compile is told and not enforced, HTML in an explanation is shown as it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+
+from deepaas_core.domain.model import Model
+from deepaas_core.web.openapi.model_routes import ModelRoutes
+from deepaas_core.web.openapi.parts import strict
+from deepaas_core.web.openapi.server_routes import TAGS, declare_components, server_paths
+
+VERSION = "3.0.3"
+
+_INTRODUCTION = (
+    "Predictions and training runs of the installed models. Errors are problem documents (RFC 9457). "
+    "Arguments go into the body or, where the body is the data itself, into the query."
+)
+
+
+def build(models: Sequence[Model], *, title: str, version: str, base_path: str = "") -> dict[str, Any]:
+    """Make the OpenAPI document of a server that offers these models.
+
+    Args:
+        models: Those that have been described; one that has not started yet has no routes to spell out.
+        title: What the API is called.
+        version: The server's version.
+        base_path: Under which all routes lie, e.g. ``/ml``; the empty string is the root.
+    """
+    plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")  # no names: everything is written in place
+    spec = APISpec(
+        title=title,
+        version=version,
+        openapi_version=VERSION,
+        plugins=[plugin],
+        info={"description": _INTRODUCTION},
+        servers=[{"url": base_path or "/"}],
+    )
+    declare_components(spec)
+    for model in models:
+        ModelRoutes(model, spec, plugin).write()
+    for tag, description in TAGS.items():
+        spec.tag({"name": tag, "description": description})
+    for path, operations in server_paths().items():
+        spec.path(path, operations=operations)
+    document: dict[str, Any] = strict(spec.to_dict())
+    return document
