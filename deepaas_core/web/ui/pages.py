@@ -1,0 +1,145 @@
+"""The pages for people: what is installed here, and Swagger UI to try it.
+
+Both are served from this process alone: no page loads anything from another host, and the content security policy
+forbids it should one ever ask to. Swagger UI's own files come from the installed package ``swagger-ui-py``. What
+models and packages say of themselves is text from strangers; the templates escape all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+import orjson
+from aiohttp import ETag, web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from deepaas_core import __version__
+from deepaas_core.serving.catalog import Catalog
+from deepaas_core.web import openapi
+from deepaas_core.web.keys import CATALOG, SETTINGS
+from deepaas_core.web.ui.cards import Card, card
+
+TITLE = "DEEPaaS core"
+
+_HERE = Path(__file__).parent
+_OURS = {"pages.css": "text/css", "pages.js": "text/javascript", "docs.css": "text/css", "docs.js": "text/javascript"}
+_SWAGGER = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
+
+_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+#: Swagger UI writes style attributes, inlines its icons, and shows what it downloads from object URLs.
+_DOCS_POLICY = _POLICY + (
+    "script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src 'self' data: blob:; media-src blob:"
+)
+_LANDING_POLICY = _POLICY + "script-src 'self'; style-src 'self'; img-src 'self' data:"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+
+
+async def get_landing(request: web.Request) -> web.Response:
+    """List the models, with commands to copy."""
+    catalog = request.app[CATALOG]
+    cards = [card(entry) for entry in catalog.entries()]
+    cards += [Card.refused(problem.name, problem.distribution, problem.reason) for problem in catalog.problems]
+    page = _template("landing.html", cards=cards, origin=_origin(request), server_version=__version__)
+    return _page(page, _LANDING_POLICY)
+
+
+async def get_docs(request: web.Request) -> web.Response:
+    """Swagger UI."""
+    return _page(_template("docs.html", server_version=__version__), _DOCS_POLICY)
+
+
+async def get_asset(request: web.Request) -> web.StreamResponse:
+    """One of the files that the pages are made of; no other name leads anywhere."""
+    name = request.match_info["name"]
+    if name in _OURS:
+        path, media_type = _HERE / "static" / name, _OURS[name]
+    elif name in _SWAGGER:
+        path, media_type = _swagger_folder() / name, _SWAGGER[name]
+    else:
+        raise web.HTTPNotFound
+    return web.FileResponse(path, headers={**_HEADERS, "Content-Type": f"{media_type}; charset=utf-8"})
+
+
+async def get_openapi(request: web.Request) -> web.Response:
+    """The OpenAPI document, made anew only when the catalog has changed."""
+    document = _document(request.app[CATALOG], request.app[SETTINGS].web.base_path.rstrip("/"))
+    if any(tag.value in (document.etag, "*") for tag in request.if_none_match or ()):
+        response = web.Response(status=304, headers=_HEADERS)
+    else:
+        response = web.Response(body=document.body, content_type="application/json", headers=_HEADERS)
+    response.etag = ETag(document.etag)
+    return response
+
+
+@dataclass(frozen=True)
+class _Document:
+    """An encoded OpenAPI document and the revision of the catalog that it tells of."""
+
+    revision: int
+    body: bytes
+    etag: str
+
+
+_documents: WeakKeyDictionary[Catalog, _Document] = WeakKeyDictionary()
+
+
+def _document(catalog: Catalog, base_path: str) -> _Document:
+    known = _documents.get(catalog)
+    if known is None or known.revision != catalog.revision:
+        revision = catalog.revision
+        models = [entry.model for entry in catalog.entries() if entry.model is not None]
+        body = orjson.dumps(openapi.build(models, title=TITLE, version=__version__, base_path=base_path))
+        known = _documents[catalog] = _Document(revision, body, hashlib.sha256(body).hexdigest()[:32])
+    return known
+
+
+def _origin(request: web.Request) -> str:
+    """Where this connection came in, for the commands; a browser's script puts the address it used instead."""
+    name = request.transport.get_extra_info("sockname") if request.transport else None
+    host, port = name[:2] if isinstance(name, tuple) else ("127.0.0.1", 5000)
+    base = request.app[SETTINGS].web.base_path.rstrip("/")
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{base}"
+
+
+def _page(text: str, policy: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html", headers={**_HEADERS, "Content-Security-Policy": policy})
+
+
+def _template(name: str, **values: object) -> str:
+    return _templates().get_template(name).render(title=TITLE, **values)
+
+
+@cache
+def _templates() -> Environment:
+    loader = FileSystemLoader(_HERE / "templates")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+@cache
+def _swagger_folder() -> Path:
+    """Where the package keeps Swagger UI's files; it is found, not imported, for it brings every web framework."""
+    found = importlib.util.find_spec("swagger_ui")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return Path(next(iter(found.submodule_search_locations))) / "static"
+
+
+ROUTES = [
+    web.get("/", get_landing),
+    web.get("/docs", get_docs),
+    web.get("/docs/{name}", get_asset),
+    web.get("/openapi.json", get_openapi),
+]
