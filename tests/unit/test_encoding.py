@@ -145,7 +145,7 @@ NUMPY = [
 ]
 
 
-@pytest.mark.parametrize("value, expected", PLAIN, ids=str)
+@pytest.mark.parametrize("value, expected", PLAIN, ids=lambda value: type(value).__name__)
 def test_python_values_become_the_json_one_expects(value: Any, expected: Any):
     assert json.loads(encode(value)) == expected
 
@@ -156,7 +156,7 @@ def test_iterators_become_lists_at_any_depth():
     assert json.loads(encode([1, iter([1]), {"rows": (row for row in [(1, 2)])}])) == [1, [1], {"rows": [[1, 2]]}]
 
 
-@pytest.mark.parametrize("value, expected", NUMPY, ids=str)
+@pytest.mark.parametrize("value, expected", NUMPY, ids=lambda value: type(value).__name__)
 def test_numpy_values_become_nested_lists_and_numbers(value: Any, expected: Any):
     assert json.loads(encode(value)) == expected
 
