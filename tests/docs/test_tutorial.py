@@ -1,19 +1,28 @@
-"""The tutorial is followed word for word, in an empty folder, against a real server."""
+"""The tutorial and the README are followed word for word, in an empty folder, against a real server."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import sysconfig
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.walkthrough import Reader
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "serve-your-first-model.md"
+ROOT = Path(__file__).parents[2]
+SAMPLES = Path("examples", "demo_model", "samples")
+SERVE_DIGITS = """
+```console title="server"
+$ deepaas-core serve --model digits
+...Ctrl-C...
+```
+"""
 
 
 @pytest.fixture
@@ -27,9 +36,9 @@ def environment(tmp_path: Path) -> Path:
     venv.create(folder, with_pip=False, symlinks=True)
     [site] = folder.glob("lib/python*/site-packages")
     (site / "server.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    for command, call in {"deepaas-core": "deepaas_core.cli", "pip": "pip._internal.cli.main"}.items():
+    for command, module in {"deepaas-core": "deepaas_core.cli", "pip": "pip._internal.cli.main"}.items():
         script = folder / "bin" / command
-        script.write_text(f"#!{folder}/bin/python\nimport sys\nfrom {call} import main\nsys.exit(main())\n")
+        script.write_text(f"#!{folder}/bin/python\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
     return folder
 
@@ -41,10 +50,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.e2e
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_the_tutorial_does_what_it_says(environment: Path, free_port: int, tmp_path: Path):
+@pytest.fixture
+def reader(environment: Path, free_port: int, tmp_path: Path) -> Iterator[Reader]:
+    """Someone in an empty folder; only the port is not the one that stands on the page."""
     (tmp_path / ".curlrc").write_text("silent\nshow-error\n")  # a pipe, unlike a terminal, would show curl's progress
     folder = tmp_path / "empty"
     folder.mkdir()
@@ -54,9 +62,26 @@ def test_the_tutorial_does_what_it_says(environment: Path, free_port: int, tmp_p
         "VIRTUAL_ENV": str(environment),
         "CURL_HOME": str(tmp_path),
         "DEEPAAS_CORE_WEB_PORT": str(free_port),
+        "DEEPAAS_CORE_SERVER": f"http://127.0.0.1:{free_port}",
         "DEEPAAS_CORE_STORE_DATA_DIR": str(tmp_path / "data"),
         "PYTHONUNBUFFERED": "1",
     }
     environ.pop("PYTHONPATH", None)
     with Reader(folder, environ, replace={"127.0.0.1:5000": f"127.0.0.1:{free_port}"}) as reader:
-        reader.follow(TUTORIAL.read_text())
+        yield reader
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_tutorial_does_what_it_says(reader: Reader):
+    reader.follow((ROOT / "docs" / "tutorial" / "serve-your-first-model.md").read_text())
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_the_tour_in_the_readme_does_what_it_says(reader: Reader, tmp_path: Path):
+    shutil.copytree(ROOT / SAMPLES, tmp_path / "empty" / SAMPLES)
+    reader.follow(SERVE_DIGITS)
+    reader.follow((ROOT / "README.md").read_text())
