@@ -26,7 +26,8 @@ class Colour(enum.Enum):
 
 
 KEYS = st.text() | st.integers() | st.booleans() | st.none() | st.floats() | st.dates() | st.uuids()
-ZONES = st.none() | st.just(dt.UTC) | st.just(dt.timezone(dt.timedelta(hours=-3, minutes=-30)))
+ODD_ZONES = st.integers(-80_000, 80_000).map(lambda seconds: dt.timezone(dt.timedelta(seconds=seconds)))
+ZONES = st.none() | st.just(dt.UTC) | ODD_ZONES
 SCALARS = (
     st.none()
     | st.booleans()
