@@ -203,7 +203,7 @@ class CapabilityMissing(DeepaasError):
 
     def __str__(self) -> str:
         if self.raised:
-            return f"Model {self.model!r} says that it does not implement this: {self.function} raised NotImplementedError."
+            return f"Model {self.model!r} does not implement this: {self.function} raised NotImplementedError."
         return f"Model {self.model!r} does not implement this: its author would have to write {self.function}."
 
 

@@ -201,12 +201,12 @@ def _print_run(run: dict[str, Any], as_json: bool) -> None:
     console = Console(highlight=False)
     colour = _COLOURS.get(run["state"], "white")
     console.print(f"[bold]{run['id']}[/]  {escape(run['model'])}  [{colour}]{run['state']}[/]")
-    console.print(f"  arguments  {escape(json.dumps(run['arguments']))}")
+    console.print(f"  arguments   {escape(json.dumps(run['arguments']))}", soft_wrap=True)
     for name in ("created_at", "started_at", "finished_at", "duration_s"):
         if run.get(name) is not None:
-            console.print(f"  {name:<11}{run[name]}")
+            console.print(f"  {name:<12}{run[name]}")
     if run.get("result") is not None:
-        console.print(f"  result     {escape(json.dumps(run['result']))}", soft_wrap=True)
+        console.print(f"  result      {escape(json.dumps(run['result']))}", soft_wrap=True)
     if run.get("error"):
         console.print(f"  [red]{escape(run['error']['kind'])}[/]: {escape(run['error']['message'])}", soft_wrap=True)
 

@@ -138,12 +138,15 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         console.print(f"  [yellow]warning[/]  {escape(warning)}", soft_wrap=True, highlight=False)
     if "routes" not in report:
         return
-    table = Table("route", "", "function", "arguments", box=None, padding=(0, 2))
+    table = Table("POST …", "", "function", "arguments", box=None, padding=(0, 2))
     for route in report["routes"]:
         colour = "red" if route["status"] == "501" else "green"
         shown = "\n".join(_shown(argument) for argument in route["arguments"]) if route["status"] != "501" else ""
         table.add_row(
-            escape(route["route"]), f"[{colour}]{route['status']}[/]", escape(route["function"]), escape(shown)
+            escape(route["route"].partition(f"/models/{report['name']}")[2]),
+            f"[{colour}]{route['status']}[/]",
+            escape(route["function"]),
+            escape(shown),
         )
     console.print(table)
 

@@ -243,7 +243,11 @@ class Worker:
             self._ready.exception()  # whoever stopped waiting is not told again
         self._lost(self, reason)
         sweep = self._loop.run_in_executor(None, kill_tagged, TAG, self._tag)
-        sweep.add_done_callback(lambda _: self.gone.done() or self.gone.set_result(reason))
+        sweep.add_done_callback(lambda _: self._cleaned_up(reason))
+
+    def _cleaned_up(self, reason: str) -> None:
+        if not self.gone.done():
+            self.gone.set_result(reason)
 
     def _hang_up(self) -> None:
         with suppress(OSError):

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import importlib_metadata
 
@@ -46,7 +47,8 @@ def discover(only: Collection[str] = (), path: Sequence[str] | None = None) -> D
             sources.append(declared[0])
         else:
             problems.append(problem)
-    missing = [name for name in only if name not in {found.name for found in (*sources, *problems)}]
+    known = {source.name for source in sources} | {problem.name for problem in problems}
+    missing = [name for name in only if name not in known]
     if missing:
         raise PluginError(_not_installed(missing[0], _declared(path)))
     return Discovery(tuple(sources), tuple(problems))
@@ -56,13 +58,12 @@ def _declared(path: Sequence[str] | None) -> dict[str, list[Source]]:
     """Every declaration by name; what one package says twice counts once."""
     found: dict[str, list[Source]] = defaultdict(list)
     seen: set[str] = set()
-    distributions = importlib_metadata.distributions(path=list(path)) if path else importlib_metadata.distributions()
-    for distribution in distributions:
+    for distribution in importlib_metadata.distributions(**({"path": list(path)} if path else {})):
         name = distribution.metadata["Name"] if distribution.metadata else None
         if not name or _normalized(name) in seen:
             continue  # the first on the path is the one that would be imported
         seen.add(_normalized(name))
-        for source in _sources(distribution, name):
+        for source in _sources(cast(importlib_metadata.Distribution, distribution), name):
             found[source.name].append(source)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -24,6 +25,9 @@ from deepaas_core.web.ui import pages
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BACKLOG = 1024
+#: aiohttp's own access log is off; ours is in ``observe``.
+_NO_LOG = logging.getLogger("deepaas_core.web.no_log")
+_NO_LOG.disabled = True
 
 
 def build(
@@ -41,15 +45,9 @@ def build(
     app[keys.SCRATCH] = scratch
     base = settings.web.base_path.rstrip("/")
     for route in (*health.ROUTES, *problems.ROUTES, *models.ROUTES, *runs.ROUTES, *pages.ROUTES):
-        app.router.add_route(
-            route.method, base + route.path, route.handler, expect_handler=_expecting, **_options(route)
-        )
+        app.router.add_route(route.method, base + route.path, route.handler, expect_handler=_expecting)
     app.cleanup_ctx.append(observe.access_log)
     return app
-
-
-def _options(route: web.RouteDef) -> dict[str, object]:
-    return {name: value for name, value in route.kwargs.items() if name == "name"}
 
 
 @web.middleware
@@ -104,7 +102,7 @@ class Listener:
                 lambda: Connection(
                     manager,
                     loop=loop,
-                    access_log=None,
+                    access_log=_NO_LOG,
                     keepalive_timeout=self._settings.web.keepalive_timeout_s,
                 ),
                 host,

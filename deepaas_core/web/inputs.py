@@ -13,7 +13,7 @@ import mimetypes
 import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -70,7 +70,9 @@ _SENT = web.RequestKey("sent", Sent)
 class _Parser(AIOHTTPParser):
     """webargs, reading from what was gathered instead of from the request itself."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION: ClassVar[dict[str, str | None]] = {}
+    def __init__(self) -> None:
+        super().__init__()
+        self.DEFAULT_UNKNOWN_BY_LOCATION = {}
 
     def handle_error(self, error: Any, req: Any, schema: Any, **_: Any) -> Any:
         messages = error.messages
@@ -195,7 +197,7 @@ def _take_payload(capability: Capability, names: tuple[str, ...], sent: Sent) ->
             sent.payload = None if not url else {"url": url}
         elif capability is Capability.PREDICT_DATA and name in sent.fields:
             sent.body = str(sent.fields.popone(name)).encode("utf-8", "surrogatepass")
-            sent.payload = {"form": "json" if sent.body[:1] in (b"{", b"[") else "text"}
+            sent.payload = {"form": "json" if sent.body.startswith((b"{", b"[")) else "text"}
     if names and sent.payload is None:
         needed = {
             Capability.PREDICT_DATA: "Data is required: as the member `data` of a JSON object, or as the body itself.",
@@ -212,7 +214,7 @@ async def _read_whole(request: web.Request, capability: Capability, sent: Sent, 
     body = await _read_body(request, settings)
     media_type = request.content_type
     as_json = media_type == "application/json" or media_type.endswith("+json")
-    if media_type == FORM and body[:1] in (b"{", b"["):
+    if media_type == FORM and body.startswith((b"{", b"[")):
         as_json = True  # what `curl -d '{…}'` sends when nobody told it the type
     if capability is Capability.PREDICT_DATA:
         _read_data(request, body, as_json, sent)

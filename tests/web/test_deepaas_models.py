@@ -52,7 +52,8 @@ SECOND = """
         with open(image.filename) as file:
             content = file.read()
         when = kwargs["when"] and kwargs["when"].year
-        return {"seen": f"{image.name} {image.original_filename} {image.content_type} {content} {kwargs['top']} {when} {warmed}"}
+        seen = [image.name, image.original_filename, image.content_type, content, kwargs["top"], when, warmed]
+        return {"seen": " ".join(map(str, seen))}
 """
 
 

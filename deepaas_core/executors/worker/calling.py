@@ -269,7 +269,7 @@ def _pointer(argument: Any) -> str:
     return "/" + str(argument) if argument else ""
 
 
-def _issues(messages: Union[Mapping[Any, Any], Any], pointer: str = "") -> list:
+def _issues(messages: Union[Mapping[Any, Any], Any], pointer: str = "") -> list[tuple[str, str]]:
     """Flatten marshmallow's messages (a text, a list, or a mapping of those) into pointers and texts."""
     if isinstance(messages, Mapping):
         return [issue for key, value in messages.items() for issue in _issues(value, f"{pointer}/{key}")]

@@ -23,7 +23,7 @@ except ImportError:  # the model's environment need not have it
 
     loads: Any = json.loads
 else:
-    dumps = orjson.dumps
+    dumps = orjson.dumps  # type: ignore[assignment]  # it takes options besides
     loads = orjson.loads
 
 Buffer = Union[bytes, bytearray, memoryview]
@@ -57,7 +57,8 @@ def encode(header: dict[str, Any], *buffers: Buffer) -> list[Buffer]:
 def split(header: dict[str, Any], body: Buffer) -> list[Buffer]:
     """The buffers of a frame, as views of its body."""
     lengths: Sequence[int] = header.get("buffers") or ([len(body)] if len(body) else [])
-    view, start, buffers = memoryview(body), 0, []
+    view, start = memoryview(body), 0
+    buffers: list[Buffer] = []
     for length in lengths:
         buffers.append(view[start : start + length])
         start += length

@@ -12,7 +12,7 @@ def load(target: str) -> Any:
         Exception: Whatever the model's own import raises; ``AttributeError`` when the object is not there.
     """
     module_name, _, path = target.partition(":")
-    plugin = importlib.import_module(module_name.strip())
+    plugin: Any = importlib.import_module(module_name.strip())
     for attribute in filter(None, path.strip().split(".")):
         plugin = getattr(plugin, attribute)
     return plugin() if inspect.isclass(plugin) else plugin
