@@ -1,10 +1,15 @@
-"""Finds the models that installed packages declare, from their metadata alone: nothing of a model is imported here."""
+"""Finds the models that installed packages declare, from their metadata alone: nothing of a model is imported here.
+
+What is installed is not ours to trust: a package whose metadata are broken is a problem of its own models, and of
+nobody else's.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +21,11 @@ from deepaas_core.errors import PluginError
 #: Entry-point groups, the one that wins for a name declared in both first.
 GROUPS = ("deepaas.model", "deepaas.v2.model")
 URL_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,99}")
-_TARGET = re.compile(r"\s*[^\W\d]\w*(\.[^\W\d]\w*)*\s*(:\s*[^\W\d]\w*(\.[^\W\d]\w*)*\s*)?(\[.*\])?\s*")
+_ENTRY_POINTS = "entry_points.txt"
+#: What importlib_metadata raises for files that are missing or not as they should be.
+_BROKEN = (KeyError, OSError, TypeError, ValueError)
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_TARGET = re.compile(rf"(?P<module>{_DOTTED})\s*(?::\s*(?P<object>{_DOTTED})\s*)?(?:\[.*\])?")
 
 
 @dataclass(frozen=True)
@@ -37,35 +46,68 @@ def discover(only: Collection[str] = (), path: Sequence[str] | None = None) -> D
     Raises:
         PluginError: A model that is wanted by name is not declared by any package.
     """
+    declared, problems = _declared(path)
     sources: list[Source] = []
-    problems: list[Problem] = []
-    for name, declared in sorted(_declared(path).items()):
-        if only and name not in only:
-            continue
-        problem = _problem(name, declared)
+    for name, claims in sorted(declared.items()):
+        problem = _problem(name, claims)
         if problem is None:
-            sources.append(declared[0])
+            sources.append(claims[0])
         else:
             problems.append(problem)
-    known = {source.name for source in sources} | {problem.name for problem in problems}
-    missing = [name for name in only if name not in known]
+    if not only:
+        return Discovery(tuple(sources), tuple(problems))
+    found = Discovery(
+        tuple(source for source in sources if source.name in only),
+        tuple(problem for problem in problems if problem.name in only),
+    )
+    missing = set(only) - {source.name for source in found.sources} - {problem.name for problem in found.problems}
     if missing:
-        raise PluginError(_not_installed(missing[0], _declared(path)))
-    return Discovery(tuple(sources), tuple(problems))
-
-
-def _declared(path: Sequence[str] | None) -> dict[str, list[Source]]:
-    """Every declaration by name; what one package says twice counts once."""
-    found: dict[str, list[Source]] = defaultdict(list)
-    seen: set[str] = set()
-    for distribution in importlib_metadata.distributions(**({"path": list(path)} if path else {})):
-        name = distribution.metadata["Name"] if distribution.metadata else None
-        if not name or _normalized(name) in seen:
-            continue  # the first on the path is the one that would be imported
-        seen.add(_normalized(name))
-        for source in _sources(cast(importlib_metadata.Distribution, distribution), name):
-            found[source.name].append(source)
+        raise PluginError(_not_installed(missing, declared))
     return found
+
+
+def _declared(path: Sequence[str] | None) -> tuple[dict[str, list[Source]], list[Problem]]:
+    """Every declaration by name, what one package says twice counted once; and the packages that cannot be read."""
+    declared: dict[str, list[Source]] = defaultdict(list)
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    for distribution in _distributions_with_models(path):
+        try:
+            name = distribution.name
+            if _normalized(name) in seen:
+                continue  # the first on the path is the one that would be imported
+            seen.add(_normalized(name))
+            for source in _sources(distribution, name):
+                declared[source.name].append(source)
+        except _BROKEN:
+            problems.extend(_unreadable(distribution))
+    return declared, problems
+
+
+def _distributions_with_models(path: Sequence[str] | None) -> Iterator[importlib_metadata.Distribution]:
+    """The few that matter, by one small file each: reading all metadata would cost 1 ms a package."""
+    for found in importlib_metadata.distributions(**({"path": list(path)} if path else {})):
+        distribution = cast(importlib_metadata.Distribution, found)
+        try:
+            text = distribution.read_text(_ENTRY_POINTS) or ""
+        except UnicodeDecodeError as error:
+            text = error.object.decode("latin-1")
+        if any(f"[{group}]" in text for group in GROUPS):
+            yield distribution
+
+
+def _unreadable(distribution: importlib_metadata.Distribution) -> list[Problem]:
+    """One problem for each model where at least they can be named, else one for the package."""
+    with suppress(*_BROKEN):
+        name = distribution.name
+        return [Problem(name, name, f"The metadata of the package {name} cannot be read; install it again.")]
+    with suppress(*_BROKEN):
+        return [
+            Problem(entry.name, "?", f"The package of {entry.value!r} has no readable metadata; install it again.")
+            for entry in distribution.entry_points
+            if entry.group in GROUPS
+        ]
+    return [Problem("?", "?", "A package declares models, but has no readable metadata.")]
 
 
 def _sources(distribution: importlib_metadata.Distribution, name: str) -> Iterable[Source]:
@@ -77,7 +119,7 @@ def _sources(distribution: importlib_metadata.Distribution, name: str) -> Iterab
                 by_name[entry.name] = Source(
                     name=entry.name,
                     group=group,
-                    target=re.sub(r"\[.*\]|\s", "", entry.value),
+                    target=_target(entry.value),
                     distribution=name,
                     version=distribution.version or "0",
                     summary=metadata.get("Summary") or "",
@@ -86,6 +128,14 @@ def _sources(distribution: importlib_metadata.Distribution, name: str) -> Iterab
                     homepage=_homepage(metadata),
                 )
     return by_name.values()
+
+
+def _target(value: str) -> str:
+    """``module`` or ``module:object``, tidied; what is neither stays as it is, to be complained of."""
+    parts = _TARGET.fullmatch(value.strip())
+    if parts is None:
+        return value
+    return f"{parts['module']}:{parts['object']}" if parts["object"] else parts["module"]
 
 
 def _homepage(metadata: importlib_metadata.PackageMetadata) -> str:
@@ -111,9 +161,9 @@ def _problem(name: str, declared: Sequence[Source]) -> Problem | None:
     return None
 
 
-def _not_installed(name: str, declared: Iterable[str]) -> str:
-    names = ", ".join(sorted(declared))
-    return f"No installed package declares a model {name!r}; there is {names or 'none at all'}."
+def _not_installed(missing: Iterable[str], declared: Iterable[str]) -> str:
+    wanted = " or ".join(repr(name) for name in sorted(missing))
+    return f"No installed package declares a model {wanted}; there is {', '.join(sorted(declared)) or 'none at all'}."
 
 
 def _normalized(name: str) -> str:
