@@ -85,6 +85,8 @@ class Output:
             self._second, self._lines = second, 0
         self._lines += 1
         if self._lines > MAX_LINES_PER_S:
+            if not self._dropped:
+                self._loop.call_later(1.0, self._tell_dropped)  # even if the model prints nothing more
             self._dropped += 1
             return
         text = line[:MAX_LINE_BYTES].decode("utf-8", "backslashreplace").rstrip("\r")
