@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from deepaas_core import errors, settings
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.training import RunState
+from deepaas_core.web import health, problems
 from deepaas_core.web.problems import slug
+from deepaas_core.web.rest import models, runs
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -44,6 +47,13 @@ def test_every_kind_of_error_has_a_section_that_says_its_title(kind: type[errors
 @pytest.mark.parametrize("capability", list(Capability))
 def test_every_hook_is_in_the_reference(capability: Capability):
     assert f"`{capability.function}`" in (REFERENCE / "hooks.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "route", [*models.ROUTES, *runs.ROUTES, *health.ROUTES, *problems.ROUTES], ids=lambda route: route.path
+)
+def test_every_route_is_in_the_reference(route: web.RouteDef):
+    assert f"`{route.method} {route.path}`" in (REFERENCE / "rest.md").read_text()
 
 
 @pytest.mark.parametrize("state", list(RunState))
