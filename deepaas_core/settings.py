@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
+import math
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ SHORT = {
     "workers": "workers.count",
     "log-level": "log.level",
 }
+_SHORT_OF = {name: short for short, name in SHORT.items()}
 
 
 def setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None) -> Any:
@@ -81,18 +82,22 @@ class Training:
     cancel_grace_s: float = setting(3.0, "Seconds a cancelled run has to stop before it is killed.", least=0, most=4.5)
 
 
-def _default_data_dir() -> str:
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return str(Path(base).expanduser() / "deepaas_core")
+def _default_data_dir() -> Path:
+    try:
+        return Path("~/.local/share/deepaas_core").expanduser()
+    except RuntimeError as error:
+        raise SettingsError("store.data_dir must be given: this user has no home folder.") from error
 
 
 @dataclass(frozen=True)
 class Store:
     """What is kept, and where."""
 
-    data_dir: str = field(
+    data_dir: Path = field(
         default_factory=_default_data_dir,
-        metadata={"doc": "Folder of runs, trained models and the embedded database."},
+        metadata={
+            "doc": "Folder of runs, trained models and the embedded database; `XDG_DATA_HOME` moves its default."
+        },
     )
     url: str = setting("", "Database of the records; empty uses SQLite in the data folder.")
 
@@ -135,6 +140,11 @@ class Setting:
     @property
     def flag(self) -> str:
         return "--" + self.name.replace(".", "-").replace("_", "-")
+
+    @property
+    def shown_flag(self) -> str:
+        """What people are most likely to have typed."""
+        return f"--{self.short}" if self.short else self.flag
 
     @property
     def variable(self) -> str:
@@ -221,13 +231,12 @@ def parser_flags(parser: argparse.ArgumentParser) -> list[str]:
 
 def describe() -> Iterator[Setting]:
     """Every setting, group by group, for the reference and the command line."""
-    shorts = {name: short for short, name in SHORT.items()}
     for group in _groups():
         hints = get_type_hints(group.type)
         for item in fields(group.type):
             name = f"{group.name}.{item.name}"
             default = item.default if item.default_factory is _MISSING else "~/.local/share/deepaas_core"
-            yield Setting(name, _type_name(hints[item.name]), default, item.metadata["doc"], shorts.get(name, ""))
+            yield Setting(name, _type_name(hints[item.name]), default, item.metadata["doc"], _SHORT_OF.get(name, ""))
 
 
 def reference() -> str:
@@ -294,11 +303,12 @@ def _add_flag(parser: argparse.ArgumentParser, flag: str, described: Setting, sh
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with path.expanduser().open("rb") as file:
             return tomllib.load(file)
-    except OSError as error:
-        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"The settings file {path} cannot be read: {reason}.") from error
+    except ValueError as error:
         raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
 
 
@@ -306,22 +316,31 @@ def _load_group(group: _Group, table: Any, environ: Mapping[str, str], given: ar
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: [{group.name}] must be a table.")
     hints = get_type_hints(group.type)
-    values = _from_table(group.type, hints, table, f"{path}: {group.name}")
+    values = _defaults(group, environ) | _from_table(group.type, hints, table, f"{path}: {group.name}")
     for item in fields(group.type):
-        described = Setting(f"{group.name}.{item.name}", "", None, "")
+        name = f"{group.name}.{item.name}"
+        described = Setting(name, "", None, "", _SHORT_OF.get(name, ""))
         text = environ.get(described.variable)
         if text is not None:
             values[item.name] = _convert(item, hints[item.name], text, described.variable)
         flag = getattr(given, described.name, None)
         if flag is not None:
-            values[item.name] = _convert(item, hints[item.name], flag, described.flag)
+            values[item.name] = _convert(item, hints[item.name], flag, described.shown_flag)
     return group.type(**values)
 
 
+def _defaults(group: _Group, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Defaults that hang on where the server runs."""
+    base = Path(environ.get("XDG_DATA_HOME", ""))
+    return {"data_dir": base / "deepaas_core"} if group.type is Store and base.is_absolute() else {}
+
+
 def _load_per_model(tables: Any, default: Workers, path: str) -> dict[str, Workers]:
+    if not isinstance(tables, dict):
+        raise SettingsError(f"{path}: [model] must be a table.")
     hints = get_type_hints(Workers)
     per_model = {}
-    for name, table in tables.items() if isinstance(tables, dict) else ():
+    for name, table in tables.items():
         if not isinstance(table, dict) or set(table) - {"workers"} or not isinstance(table.get("workers", {}), dict):
             raise SettingsError(f"{path}: [model.{name}] may only have a table [model.{name}.workers].")
         own = _from_table(Workers, hints, table.get("workers", {}), f"{path}: model.{name}.workers")
@@ -343,7 +362,7 @@ def _convert(item: Field[Any], kind: Any, value: Any, where: str) -> Any:
     """A value from any source as the setting's type, within its bounds."""
     try:
         converted = _typed(kind, value)
-    except (ValueError, TypeError):
+    except (OverflowError, TypeError, ValueError):
         raise SettingsError(f"{where} must be {_expected(item, kind)}, not {value!r}.") from None
     least, most = item.metadata.get("least"), item.metadata.get("most")
     if (least is not None and converted < least) or (most is not None and converted > most):
@@ -358,7 +377,7 @@ def _typed(kind: Any, value: Any) -> Any:
         return value
     if get_origin(kind) is tuple:
         pieces = value.split(",") if isinstance(value, str) else value
-        if not all(isinstance(piece, str) for piece in pieces):
+        if not isinstance(pieces, (list, tuple)) or not all(isinstance(piece, str) for piece in pieces):
             raise ValueError
         return tuple(piece.strip() for piece in pieces if piece.strip())
     if get_origin(kind) in (Union, types.UnionType):
@@ -366,16 +385,31 @@ def _typed(kind: Any, value: Any) -> Any:
         return None if value in (None, "") else _typed(inner, value)
     if kind is bool:
         return _truth(value)
-    if isinstance(value, bool) or (kind is not str and not isinstance(value, (str, int, float))):
+    if kind in (str, Path):
+        return _text(kind, value)
+    return _number(kind, value)
+
+
+def _text(kind: Any, value: Any) -> Any:
+    if not isinstance(value, str) or "\0" in value:
         raise ValueError
-    if kind is str and not isinstance(value, str):
+    if kind is str:
+        return value
+    if not value:
         raise ValueError
-    if kind is int and isinstance(value, float):
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:  # ~ of somebody who has no home
+        raise ValueError from error
+
+
+def _number(kind: Any, value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (str, int) if kind is int else (str, int, float)):
         raise ValueError
-    converted = kind(value)
-    if converted != converted:
+    number = kind(value)
+    if not math.isfinite(number):
         raise ValueError
-    return converted
+    return number
 
 
 def _truth(value: Any) -> bool:
@@ -389,9 +423,12 @@ def _truth(value: Any) -> bool:
 
 def _expected(item: Field[Any], kind: Any) -> str:
     least, most = item.metadata.get("least"), item.metadata.get("most")
+    name = _type_name(kind)
+    if name.startswith(("whole", "number", "list", "folder")):
+        name = f"a {name}"
     if least is not None and most is not None:
-        return f"{_type_name(kind)} from {least:g} to {most:g}"
-    return _type_name(kind) + (f" of at least {least:g}" if least is not None else "")
+        return f"{name} from {least:g} to {most:g}"
+    return name + (f" of at least {least:g}" if least is not None else "")
 
 
 def _type_name(kind: Any) -> str:
@@ -401,7 +438,7 @@ def _type_name(kind: Any) -> str:
         return "list of texts"
     if get_origin(kind) in (Union, types.UnionType):
         return _type_name(get_args(kind)[0]) + ", or nothing"
-    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    names = {str: "text", Path: "folder", int: "whole number", float: "number", bool: "true or false"}
     return names[cast(type, kind)]
 
 
