@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
 from contextvars import ContextVar
@@ -16,12 +17,14 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 MAX_LINE = 16_000
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+#: What ends a line, and what makes a terminal show another text than the one that is there.
+_TURNING = (0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))},
+    **{code: f"\\u{code:04x}" for code in _TURNING},
     ord("\n"): "\\n",
     ord("\r"): "\\r",
     ord("\t"): "\\t",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
 }
 
 
@@ -52,30 +55,30 @@ class Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         fields = "".join(f" {name}={_shown(value)}" for name, value in _fields(record).items())
-        line = f"{clock} {record.levelname:<7} {escaped(record.getMessage())}{fields}"
+        line = f"{clock} {record.levelname:<7} {escaped(record.getMessage()[:MAX_LINE])}{fields}"
         return line[:MAX_LINE] + self._trace(record)
 
     def _trace(self, record: logging.LogRecord) -> str:
         if not record.exc_info:
             return ""
         lines = self.formatException(record.exc_info).splitlines()
-        return "".join(f"\n    {escaped(line)}" for line in lines[-60:])
+        return "".join(f"\n    {escaped(line[:MAX_LINE])[:MAX_LINE]}" for line in lines[-60:])
 
 
 class JsonLines(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        document = {
+        ours: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{record.msecs:03.0f}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage()[:MAX_LINE],
-            **{name: _bounded(value) for name, value in _fields(record).items()},
         }
         if record.exc_info:
-            document["exception"] = self.formatException(record.exc_info)[-MAX_LINE:]
-        return json.dumps(document, default=str)
+            ours["exception"] = self.formatException(record.exc_info)[-MAX_LINE:]
+        fields = {name: _plain(value) for name, value in _fields(record).items()}
+        return json.dumps(ours | fields | ours)  # a field never takes the place of what is ours
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -87,9 +90,15 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _shown(value: object) -> str:
-    text = escaped(str(value))
-    return f'"{text}"' if " " in text or not text else text
+    """A value that cannot be taken for two: in quotes if it holds anything that separates, quotes or escapes."""
+    text = str(value)[:MAX_LINE]
+    if text and escaped(text) == text and not set(text) & set(' "=\\'):
+        return text
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped(quoted)}"'
 
 
-def _bounded(value: object) -> object:
-    return value[:MAX_LINE] if isinstance(value, str) else value
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)[:MAX_LINE]
