@@ -89,6 +89,8 @@ def predict_file(path, top=10):
 
 def predict_url(url, top=10):
     """Recognise the digit in the image that a URL leads to."""
+    if not url.lower().startswith(("http://", "https://")):  # urlopen would open files of this machine, too
+        raise InputError("Must start with http:// or https://.", "url")
     with urlopen(url, timeout=20) as response:
         content = response.read(MAX_DOWNLOAD_BYTES + 1)
     if len(content) > MAX_DOWNLOAD_BYTES:

@@ -10,6 +10,7 @@ from demo_model import images
 FILE_NAME = "weights.npz"
 SHIPPED = Path(__file__).parent / FILE_NAME
 HIDDEN_UNITS = 64
+DISTORTED_COPIES = 3
 #: A seven that the training does not see.
 EXAMPLE = [
     [0, 0, 2, 13, 16, 9, 0, 0],
@@ -72,7 +73,7 @@ def current():
 
 
 def fit(epochs, learning_rate, activation, shuffle, stop_at, report):
-    """Train on four fifths of the data, as they are and as an image file would show them.
+    """Train on four fifths of the data, as they are and in copies that differ as handwriting does.
 
     Args:
         epochs: Passes over the images.
@@ -93,8 +94,12 @@ def fit(epochs, learning_rate, activation, shuffle, stop_at, report):
     seen, unseen, seen_digits, unseen_digits = train_test_split(
         pixels, digits, test_size=0.2, random_state=0, stratify=digits
     )
-    framed = np.stack([images.framed(image.reshape(8, 8)).ravel() for image in seen])
-    seen, seen_digits = np.concatenate([seen, framed]) / 16.0, np.concatenate([seen_digits, seen_digits])
+    generator = np.random.default_rng(0)
+    copies = [
+        images.distorted(image.reshape(8, 8), generator).ravel() for image in np.repeat(seen, DISTORTED_COPIES, 0)
+    ]
+    seen = np.concatenate([seen, copies]) / 16.0
+    seen_digits = np.concatenate([seen_digits, np.repeat(seen_digits, DISTORTED_COPIES)])
     classifier = MLPClassifier(
         (HIDDEN_UNITS,), activation=activation, learning_rate_init=learning_rate, shuffle=shuffle, random_state=0
     )

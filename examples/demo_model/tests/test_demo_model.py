@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
 import demo_model
 from demo_model import network
@@ -68,7 +68,9 @@ def test_an_image_is_recognised_by_its_url():
     assert answer["digit"] == 4
 
 
-@pytest.mark.parametrize("data", [[1, 2, 3], [[17] * 8] * 8, "seven", [], None, {"a": 1}, [["x"] * 8] * 8])
+@pytest.mark.parametrize(
+    "data", [[1, 2, 3], [[17] * 8] * 8, "seven", [], None, {"a": 1}, [10**400] * 64, [["x"] * 8] * 8]
+)
 def test_what_is_no_image_is_refused(data):
     with pytest.raises(ValueError, match="Must"):
         demo_model.predict_data(data)
@@ -78,6 +80,35 @@ def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("not an image")
     with pytest.raises(ValueError, match="image"):
         demo_model.predict_file(tmp_path / "text.png")
+
+
+def test_an_image_without_a_digit_is_refused(tmp_path):
+    Image.new("L", (50, 50), 255).save(tmp_path / "blank.png")
+    with pytest.raises(ValueError, match="alike"):
+        demo_model.predict_file(tmp_path / "blank.png")
+
+
+@pytest.mark.parametrize("ink", ["black", "white"])
+def test_ink_of_either_colour_is_seen_on_a_transparent_ground(tmp_path, ink):
+    with Image.open(SAMPLES / "four.png") as image:
+        drawing = Image.new("RGBA", image.size, ink)
+        drawing.putalpha(ImageOps.invert(image.convert("L")))
+    drawing.save(tmp_path / "four.png")
+    assert demo_model.predict_file(tmp_path / "four.png")["digit"] == 4
+
+
+@pytest.mark.parametrize("width", [3, 8, 20])
+def test_a_six_is_recognised_whatever_the_pen(tmp_path, width):
+    six = [(152, 20), (100, 80), (75, 145), (100, 220), (155, 220), (180, 165), (150, 125), (90, 150)]
+    image = Image.new("L", (240, 240), 255)
+    ImageDraw.Draw(image).line(six, fill=0, width=width, joint="curve")
+    image.save(tmp_path / "six.png")
+    assert demo_model.predict_file(tmp_path / "six.png")["digit"] == 6
+
+
+def test_a_url_cannot_name_a_file_of_the_machine():
+    with pytest.raises(ValueError, match="http"):
+        demo_model.predict_url((SAMPLES / "four.png").as_uri())
 
 
 def test_training_leaves_a_network_that_predicts(tmp_path, monkeypatch):
