@@ -18,7 +18,8 @@ from deepaas_core.domain.training import Run
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.inline import Inline
 from deepaas_core.executors.pool import Limits, Pool
-from deepaas_core.executors.process import Launch, StartFailed, Worker
+from deepaas_core.executors.process import Launch, StartFailed
+from deepaas_core.executors.process import describe as describe_process
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.plugins.discovery import discover
@@ -221,15 +222,7 @@ async def describe(source: Source, settings: Settings) -> Model:
         PluginError: It cannot be offered, with the reason.
     """
     with tempfile.TemporaryDirectory(prefix="deepaas-core-") as scratch:
-        worker = Worker(launch_of(source, settings, Path(scratch), None), _ignore, _ignore)
         try:
-            return inspect(source, await worker.start())
+            return inspect(source, await describe_process(launch_of(source, settings, Path(scratch), None)))
         except StartFailed as error:
             raise errors.PluginError(f"Model {source.name!r} cannot be started. {error}") from error
-        finally:
-            if not worker.gone.done():
-                await worker.retire(within_s=2.0)
-
-
-def _ignore(*_: object) -> None:
-    pass

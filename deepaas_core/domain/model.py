@@ -21,6 +21,7 @@ class Capability(StrEnum):
     PREDICT_DATA = "predict_data"
     PREDICT_FILE = "predict_file"
     PREDICT_URL = "predict_url"
+    PREDICT_BATCH = "predict_batch"
     WARM = "warm"
     SIGNATURE = "get_signature"
 
@@ -39,6 +40,7 @@ _FUNCTIONS = {
     Capability.PREDICT_DATA: "predict_data(data, **kwargs)",
     Capability.PREDICT_FILE: "predict_file(path, **kwargs)",
     Capability.PREDICT_URL: "predict_url(url, **kwargs)",
+    Capability.PREDICT_BATCH: "predict_batch(rows, **kwargs)",
     Capability.WARM: "warm()",
     Capability.SIGNATURE: "get_signature()",
 }

@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self
+
+
+class Pieces(Protocol):
+    """An answer that comes piece by piece, each encoded as JSON."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    def close(self) -> None:
+        """Take no more; the model is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +29,7 @@ class Prediction:
         media_type: None for JSON.
         path: A file that the model made, to be sent instead of ``body``.
         duration_s: How long the model's own function took.
+        pieces: The answer piece by piece instead of ``body``; whoever takes it closes it.
     """
 
     model: str
@@ -25,3 +38,4 @@ class Prediction:
     media_type: str | None = None
     path: Path | None = None
     duration_s: float = 0.0
+    pieces: Pieces | None = None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability
+from deepaas_core.executors.streaming import Pieces
 
 
 class ExecutorState(StrEnum):
@@ -40,6 +41,7 @@ class Call:
             ``{"form": "json" | "text" | "npy" | "bytes"}``; may add ``filename``, ``content_type``, ``charset``.
         body: The bytes of the data.
         accept: ``application/x-npy`` or ``application/octet-stream`` when an array is wanted as it is.
+        stream: Whoever asks can take the answer piece by piece, if the hook is a generator.
         timeout_s: Seconds from now within which the answer must be there.
     """
 
@@ -48,6 +50,7 @@ class Call:
     payload: Mapping[str, Any] = field(default_factory=dict)
     body: bytes | bytearray | memoryview = b""
     accept: str | None = None
+    stream: bool = False
     timeout_s: float = 30.0
 
     def header(self) -> dict[str, Any]:
@@ -59,6 +62,8 @@ class Call:
             header["payload"] = self.payload
         if self.accept:
             header["accept"] = self.accept
+        if self.stream:
+            header["stream"] = True
         return header
 
 
@@ -71,12 +76,14 @@ class Result:
         media_type: None for JSON.
         path: A file the model made, to be sent instead of ``body``.
         duration_s: How long the hook itself took.
+        pieces: The answer piece by piece, each encoded as JSON, instead of ``body``; whoever takes it closes it.
     """
 
     body: bytes
     media_type: str | None = None
     path: Path | None = None
     duration_s: float = 0.0
+    pieces: Pieces | None = None
 
 
 class Executor(Protocol):

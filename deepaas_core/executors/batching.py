@@ -31,6 +31,7 @@ class Linger:
         self._expected = 1
         self._since: float | None = None
         self._seen = 0
+        self._seen_at = 0.0
 
     def finished(self, size: int, waiting: int, duration_s: float) -> None:
         """A batch of ``size`` rows has been answered, and ``waiting`` calls wait already."""
@@ -48,13 +49,13 @@ class Linger:
         if waiting >= min(self._expected if self._fixed_s is None else self._max_size, self._max_size):
             return self._start()
         if self._since is None:
-            self._since, self._seen = now, waiting
-            return self._pause_s()
-        stopped = waiting == self._seen and self._fixed_s is None
-        if stopped or now - self._since >= self._patience_s():
-            return self._start()
-        self._seen = waiting
-        return self._pause_s()
+            self._since, self._seen = now, 0
+        if waiting != self._seen:
+            self._seen, self._seen_at = waiting, now
+        until = self._since + self._patience_s()
+        if self._fixed_s is None:
+            until = min(until, self._seen_at + self._pause_s())
+        return until - now if until > now else self._start()
 
     def _start(self) -> float:
         self._since = None
@@ -64,6 +65,4 @@ class Linger:
         return PATIENCE * self._mean_s if self._fixed_s is None else self._fixed_s
 
     def _pause_s(self) -> float:
-        if self._fixed_s is not None:
-            return self._fixed_s
         return max(PAUSE_MIN_S, PAUSE * self._mean_s)

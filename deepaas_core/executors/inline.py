@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from deepaas_core import errors
 from deepaas_core.executors.base import Call, ExecutorState, OnChange, Result, failure
 from deepaas_core.executors.pool import Limits
 from deepaas_core.executors.process import Launch
+from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import serve
-from deepaas_core.executors.worker.calling import Answer, Caller, Refusal
+from deepaas_core.executors.worker.calling import Caller, Refusal
 
 
 class Inline:
@@ -51,11 +53,36 @@ class Inline:
         try:
             async with asyncio.timeout(call.timeout_s):
                 answer = await asyncio.shield(work)
+            if answer.pieces is not None:
+                return Result(b"", pieces=self._stream(call, answer.pieces))
         except TimeoutError:
             raise errors.ModelTimeout(self._launch.model, call.timeout_s) from None
         except Refusal as refusal:
             raise failure(self._launch.model, call.hook, refusal.error) from None
         return Result(answer.body, answer.media_type, Path(answer.path) if answer.path else None)
+
+    def _stream(self, call: Call, produced: Iterator[bytes]) -> Pieces:
+        """Let a thread produce the pieces, no faster than they are taken."""
+        loop = asyncio.get_running_loop()
+        may_go, left = threading.Event(), threading.Event()
+        may_go.set()
+        pieces = Pieces(lambda held: may_go.clear() if held else may_go.set(), left.set)
+
+        def pump() -> None:
+            error = None
+            try:
+                for piece in produced:
+                    if left.is_set():
+                        break
+                    loop.call_soon_threadsafe(pieces.push, piece)
+                    may_go.wait(call.timeout_s)
+            except Refusal as refusal:
+                error = failure(self._launch.model, call.hook, refusal.error)
+            loop.call_soon_threadsafe(pieces.finish, error)
+
+        self._running += 1
+        loop.run_in_executor(self._threads, pump).add_done_callback(self._done)
+        return pieces
 
     async def replace(self, model_dir: Path | None) -> None:
         if model_dir is not None:
@@ -72,6 +99,8 @@ class Inline:
         while self._running and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._caller is not None and not self._running:
+            self._caller.close()
 
     async def _start(self) -> None:
         config = {
@@ -87,7 +116,7 @@ class Inline:
         else:
             self._change(ExecutorState.READY, "")
 
-    def _done(self, work: asyncio.Future[Answer]) -> None:
+    def _done(self, work: asyncio.Future[Any]) -> None:
         self._running -= 1
         if not work.cancelled():
             work.exception()  # already told to the caller, or nobody waits for it any more

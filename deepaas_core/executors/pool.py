@@ -2,7 +2,8 @@
 
 A call goes to the worker that holds the fewest. How many a worker may hold at once follows from how long its calls
 take: where a call is quick, several are on the way so that the worker never waits for the loop; where it is slow,
-one, so that nothing waits behind it while another worker is free.
+one, so that nothing waits behind it while another worker is free. Where the model has ``predict_batch``, single calls
+with equal arguments are merged; ``batching`` says when a batch starts.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from deepaas_core import errors
+from deepaas_core.domain.model import Capability
 from deepaas_core.executors.base import Call, ExecutorState, OnChange, Result
-from deepaas_core.executors.process import Launch, StartFailed, Ticket, Worker
+from deepaas_core.executors.batching import Linger
+from deepaas_core.executors.process import Launch, Shipment, StartFailed, Ticket, Worker
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class Limits:
     workers: int = 1
     max_queue: int = 100
     restart_pause_max_s: float = 30.0
+    max_batch_size: int = 64
+    max_batch_delay_s: float | None = None
 
 
 @dataclass(eq=False)
@@ -68,6 +73,9 @@ class Pool:
         self._numbers = count(1)
         self._ahead = 1
         self._mean_s = AHEAD_S
+        self._merges = False
+        self._linger = Linger(limits.max_batch_size, limits.max_batch_delay_s)
+        self._lingering: asyncio.TimerHandle | None = None
         self._replacing = asyncio.Lock()
 
     @property
@@ -87,7 +95,7 @@ class Pool:
     async def call(self, call: Call) -> Result:
         self._admit()
         loop = asyncio.get_running_loop()
-        ticket = Ticket(next(self._numbers), call, loop.create_future())
+        ticket = Ticket(call, loop.create_future())
         ticket.timer = loop.call_later(call.timeout_s, self._expire, ticket)
         self._queue.append(ticket)
         self._dispatch()
@@ -113,7 +121,7 @@ class Pool:
         while self._queue and self._ready and asyncio.get_running_loop().time() < deadline:
             await asyncio.wait([ticket.future for ticket in self._queue], timeout=0.05)
         while self._queue:
-            self._settle_with(self._queue.popleft(), errors.ModelNotReady(self._launch.model, self.reason))
+            self._end(self._queue.popleft(), errors.ModelNotReady(self._launch.model, self.reason))
         for slot in self._slots:
             if slot.keeper is not None:
                 slot.keeper.cancel()
@@ -137,12 +145,46 @@ class Pool:
             worker = min(self._ready, key=_load)
             if len(worker.pending) >= self._ahead:
                 return
-            worker.send(queue.popleft())
+            if not self._merges or queue[0].call.hook is not Capability.PREDICT_DATA:
+                worker.send(next(self._numbers), [queue.popleft()])
+            elif worker.pending or not self._linger_on():
+                worker.send(next(self._numbers), self._take_batch(), batch=True)
+            else:
+                return
 
-    def _settled(self, _: Worker, ticket: Ticket, duration_s: float) -> None:
+    def _linger_on(self) -> bool:
+        """Whether to wait for more calls before the next batch starts; sees to it that the question is asked again."""
+        if self._lingering is not None:
+            self._lingering.cancel()
+            self._lingering = None
+        loop = asyncio.get_running_loop()
+        wait_s = self._linger.wait_s(len(self._queue), loop.time())
+        if wait_s > 0:
+            self._lingering = loop.call_later(wait_s, self._dispatch)
+        return wait_s > 0
+
+    def _take_batch(self) -> list[Ticket]:
+        """The first call of the queue, and those behind it that can be merged with it."""
+        first = self._queue.popleft()
+        batch = [first]
+        if first.alone or not self._queue:
+            return batch
+        others: deque[Ticket] = deque()
+        for ticket in self._queue:
+            if len(batch) < self._limits.max_batch_size and _mergeable(first, ticket):
+                batch.append(ticket)
+            else:
+                others.append(ticket)
+        self._queue = others
+        return batch
+
+    def settled(self, shipment: Shipment, duration_s: float) -> None:
         """A worker has answered: it has room for the next call."""
-        if ticket.timer is not None:
-            ticket.timer.cancel()
+        for ticket in shipment.tickets:
+            if ticket.timer is not None:
+                ticket.timer.cancel()
+        if shipment.batch:
+            self._linger.finished(len(shipment.tickets), len(self._queue), duration_s)
         self._mean_s += 0.1 * (duration_s - self._mean_s)
         self._ahead = max(1, min(MAX_AHEAD, int(AHEAD_S / (self._mean_s + 1e-6))))
         if self._queue:
@@ -150,23 +192,43 @@ class Pool:
 
     def _expire(self, ticket: Ticket) -> None:
         """A call's time is up. Only the call that its worker is working on costs that worker its life."""
-        worker = ticket.worker
-        self._settle_with(ticket, errors.ModelTimeout(self._launch.model, ticket.call.timeout_s))
-        if worker is None:
+        shipment = ticket.shipment
+        held = ticket.pieces is not None and ticket.pieces.held
+        ticket.fail(errors.ModelTimeout(self._launch.model, ticket.call.timeout_s))
+        if shipment is None:
             self._forget(ticket)
-        elif worker.pending and worker.pending[0] is ticket:
+        elif held:  # it is the caller who is too slow, not the model
+            self._take_back(ticket)
+        elif shipment.worker.pending and shipment.worker.pending[0] is shipment:
             log.warning("call timed out", extra={"model": self._launch.model, "timeout_s": ticket.call.timeout_s})
-            worker.kill("a call took too long")
-        elif ticket in worker.pending:
-            worker.take_back(ticket)
+            shipment.worker.kill("a call took too long")
+        elif shipment in shipment.worker.pending:
+            self._take_back(ticket)
             ticket.timer = asyncio.get_running_loop().call_later(RECHECK_S, self._expire, ticket)
+
+    def progressed(self, ticket: Ticket) -> None:
+        """A piece has come: for an answer in pieces, the time limit holds for each of them."""
+        if ticket.timer is not None:
+            ticket.timer.cancel()
+        ticket.timer = asyncio.get_running_loop().call_later(ticket.call.timeout_s, self._expire, ticket)
+
+    def left(self, ticket: Ticket) -> None:
+        """Nobody takes the rest of an answer: the worker is told to stop."""
+        ticket.pieces = None
+        self._take_back(ticket)
+
+    @staticmethod
+    def _take_back(ticket: Ticket) -> None:
+        shipment = ticket.shipment
+        if shipment is not None and len(shipment.tickets) == 1 and shipment in shipment.worker.pending:
+            shipment.worker.take_back(shipment)
 
     def _drop(self, ticket: Ticket) -> None:
         """The caller has gone. What has begun goes on under its deadline; what has not is not begun."""
-        if ticket.worker is None:
+        if ticket.shipment is None:
             self._forget(ticket)
-        elif ticket in ticket.worker.pending:
-            ticket.worker.take_back(ticket)
+        else:
+            self._take_back(ticket)
 
     def _forget(self, ticket: Ticket) -> None:
         if ticket.timer is not None:
@@ -175,9 +237,10 @@ class Pool:
             self._queue.remove(ticket)
 
     @staticmethod
-    def _settle_with(ticket: Ticket, error: errors.DeepaasError) -> None:
-        if not ticket.future.done():
-            ticket.future.set_exception(error)
+    def _end(ticket: Ticket, error: errors.DeepaasError) -> None:
+        if ticket.timer is not None:
+            ticket.timer.cancel()
+        ticket.fail(error)
 
     # Workers.
 
@@ -206,13 +269,13 @@ class Pool:
     async def _fill(self, slot: _Slot) -> None:
         """Bring up a worker for the slot, unless a replacement has done so already."""
         if slot.worker is None:
-            worker = Worker(self._launch, self._settled, self._lost)
+            worker = Worker(self._launch, self)
             description = await worker.start()
             slot.worker = worker
             self._admitted(worker, description)
 
     async def _replace_in(self, slot: _Slot) -> None:
-        worker = Worker(self._launch, self._settled, self._lost)
+        worker = Worker(self._launch, self)
         description = await worker.start()
         old, slot.worker = slot.worker, worker
         self._admitted(worker, description)
@@ -225,33 +288,43 @@ class Pool:
     def _admitted(self, worker: Worker, description: Mapping[str, Any]) -> None:
         self._ready.append(worker)
         self.description = description
+        self._merges = Capability.PREDICT_BATCH in description.get("capabilities", ())
         if self.state is not ExecutorState.STOPPED:
             self._change(ExecutorState.READY, "")
         log.info("worker ready", extra={"model": self._launch.model, "pid": worker.pid})
         self._dispatch()
 
-    def _lost(self, worker: Worker, reason: str) -> None:
-        """A worker has ended. The call it was working on fails with it; those behind it go elsewhere."""
+    def lost(self, worker: Worker, reason: str) -> None:
+        """A worker has ended. The call it was working on fails with it; those behind it go elsewhere.
+
+        Of a batch nobody knows which row was to blame: its calls are tried again, each by itself.
+        """
         was_ready = worker in self._ready
         if was_ready:
             self._ready.remove(worker)
         pending, worker.pending = worker.pending, deque()
-        if pending:
-            ticket = pending.popleft()
-            if ticket.timer is not None:
-                ticket.timer.cancel()
-            self._settle_with(ticket, errors.ModelCrashed(self._launch.model, reason))
-        for ticket in reversed(pending):
-            ticket.worker = None
-            if not ticket.future.done():
-                self._queue.appendleft(ticket)
-            elif ticket.timer is not None:
-                ticket.timer.cancel()
+        begun = pending.popleft() if pending else None
+        for shipment in reversed(pending):
+            for ticket in reversed(shipment.tickets):
+                self._requeue(ticket, alone=False)
+        for ticket in reversed(begun.tickets if begun else ()):
+            if begun is not None and len(begun.tickets) > 1:
+                self._requeue(ticket, alone=True)
+            else:
+                self._end(ticket, errors.ModelCrashed(self._launch.model, reason))
         if was_ready and self.state is ExecutorState.READY:
             log.warning("worker lost", extra={"model": self._launch.model, "pid": worker.pid, "reason": reason})
             if not self._ready:
                 self._change(ExecutorState.RESTARTING, f"Its worker ended ({reason}) and is being restarted.")
         self._dispatch()
+
+    def _requeue(self, ticket: Ticket, alone: bool) -> None:
+        ticket.shipment = None
+        ticket.alone = ticket.alone or alone
+        if ticket.open:
+            self._queue.appendleft(ticket)
+        elif ticket.timer is not None:
+            ticket.timer.cancel()
 
     def _failed(self, reason: str, pause_s: float) -> None:
         log.error("worker did not start", extra={"model": self._launch.model, "reason": reason, "retry_s": pause_s})
@@ -259,9 +332,7 @@ class Pool:
             return
         self._change(ExecutorState.FAILED, reason)
         while self._queue:
-            ticket = self._queue.popleft()
-            self._forget(ticket)
-            self._settle_with(ticket, errors.ModelNotReady(self._launch.model, reason))
+            self._end(self._queue.popleft(), errors.ModelNotReady(self._launch.model, reason))
 
     @staticmethod
     def _grown(pause_s: float, most_s: float) -> float:
@@ -274,3 +345,16 @@ class Pool:
 
 def _load(worker: Worker) -> int:
     return len(worker.pending)
+
+
+def _mergeable(first: Ticket, other: Ticket) -> bool:
+    """Whether two calls differ in their rows alone."""
+    one, two = first.call, other.call
+    return (
+        not other.alone
+        and one.hook is two.hook
+        and one.values == two.values
+        and one.accept == two.accept
+        and one.payload.get("form") == two.payload.get("form")
+        and one.payload.get("charset") == two.payload.get("charset")
+    )

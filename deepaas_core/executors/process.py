@@ -15,16 +15,19 @@ import subprocess
 import sys
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
+from deepaas_core import errors
+from deepaas_core.domain.model import Capability
 from deepaas_core.executors.base import Call, Result, failure
 from deepaas_core.executors.output import Output
+from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import frames
 
 log = logging.getLogger(__name__)
@@ -75,40 +78,101 @@ class Launch:
 
 
 class Ticket:
-    """A call on its way: its future, and where it has got to."""
+    """A call on its way: its future, and where it has got to.
 
-    __slots__ = ("call", "future", "id", "taken_back", "timer", "worker")
+    Attributes:
+        shipment: What carries it; None while it waits for a worker.
+        pieces: Its answer, once that has begun to come piece by piece.
+        timer: Runs until the call's time is up.
+        alone: It is not to be merged with others: the batch it was in has crashed.
+    """
 
-    def __init__(self, number: int, call: Call, future: asyncio.Future[Result]):
-        self.id = number
+    __slots__ = ("alone", "call", "future", "pieces", "shipment", "timer")
+
+    def __init__(self, call: Call, future: asyncio.Future[Result]):
         self.call = call
         self.future = future
-        self.worker: Worker | None = None
+        self.shipment: Shipment | None = None
+        self.pieces: Pieces | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.alone = False
+
+    @property
+    def open(self) -> bool:
+        """Whether its caller still waits, for the answer or for more of it."""
+        return not self.future.done() or self.pieces is not None
+
+    def fail(self, error: errors.DeepaasError) -> None:
+        """Tell the caller what went wrong, if there is still one."""
+        if self.pieces is not None:
+            self.pieces.finish(error)
+            self.pieces = None
+        elif not self.future.done():
+            self.future.set_exception(error)
+
+
+class Shipment:
+    """What is sent to a worker as one frame: a single call, or a batch of calls with equal arguments."""
+
+    __slots__ = ("batch", "id", "taken_back", "tickets", "worker")
+
+    def __init__(self, number: int, tickets: list[Ticket], batch: bool, worker: Worker):
+        self.id = number
+        self.tickets = tickets
+        self.batch = batch
+        self.worker = worker
         self.taken_back = False
+        for ticket in tickets:
+            ticket.shipment = self
+
+    def frame(self) -> list[frames.Buffer]:
+        """The pieces of its frame."""
+        header = self.tickets[0].call.header()
+        header["id"] = self.id
+        if self.batch:
+            header["hook"] = Capability.PREDICT_BATCH
+            header["rows"] = len(self.tickets)
+            header["buffers"] = [len(ticket.call.body) for ticket in self.tickets]
+        return frames.encode(header, *(ticket.call.body for ticket in self.tickets))
+
+
+class Owner(Protocol):
+    """Who has a worker, and is told what becomes of the calls it was given."""
+
+    def settled(self, shipment: Shipment, duration_s: float) -> None:
+        """The worker has answered, after so many seconds of the model's own time."""
+
+    def progressed(self, ticket: Ticket) -> None:
+        """A piece of an answer has come."""
+
+    def left(self, ticket: Ticket) -> None:
+        """The caller takes no more pieces."""
+
+    def lost(self, worker: Worker, reason: str) -> None:
+        """The worker has ended; what it had not answered is still in its ``pending``."""
 
 
 class Worker:
     """A running worker.
 
     Attributes:
-        pending: Calls sent and not answered, oldest first; the first is the one it is working on.
+        pending: What was sent and is not answered, oldest first; it is working on the first.
+        calls: How many it has answered.
         gone: Done when the process has ended and been cleaned up after; its result is the reason.
     """
 
     def __init__(
         self,
         launch: Launch,
-        settled: Callable[[Worker, Ticket, float], None],
-        lost: Callable[[Worker, str], None],
+        owner: Owner,
     ):
         self.launch = launch
-        self.pending: deque[Ticket] = deque()
+        self.pending: deque[Shipment] = deque()
         self.calls = 0
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._ready: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
-        self._settled, self._lost = settled, lost
+        self._owner = owner
         self._decoder = frames.Decoder(max_body_bytes=launch.max_result_bytes + 2**20)
         self._outgoing: deque[frames.Buffer] = deque()
         self._flush_due = False
@@ -142,19 +206,24 @@ class Worker:
             await asyncio.shield(self.gone)
             raise
 
-    def send(self, ticket: Ticket) -> None:
-        """Give the worker one more call."""
-        ticket.worker = self
-        self.pending.append(ticket)
-        header = ticket.call.header()
-        header["id"] = ticket.id
-        self._send(header, ticket.call.body)
+    def send(self, number: int, tickets: list[Ticket], batch: bool = False) -> None:
+        """Give the worker one more call, or a batch of them."""
+        shipment = Shipment(number, tickets, batch, self)
+        self.pending.append(shipment)
+        self._send(shipment.frame())
 
-    def take_back(self, ticket: Ticket) -> None:
-        """Ask the worker not to begin a call that it may already have received."""
-        if not ticket.taken_back:
-            ticket.taken_back = True
-            self._send({"cancel": ticket.id})
+    def take_back(self, shipment: Shipment) -> None:
+        """Ask the worker not to begin a call that it may already have received, or to stop streaming its answer."""
+        if not shipment.taken_back:
+            shipment.taken_back = True
+            self._send(frames.encode({"cancel": shipment.id}))
+
+    def hold(self, held: bool) -> None:
+        """Read no more from the worker, so that it waits; or read on."""
+        if held:
+            self._loop.remove_reader(self._socket.fileno())
+        elif self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def kill(self, reason: str) -> None:
         """End the process and its children at once."""
@@ -203,14 +272,13 @@ class Worker:
         self._process.stderr.close()
         self._loop.add_reader(ours.fileno(), self._readable)
         self._watch_exit()
-        self._send(
-            {
-                "target": self.launch.target,
-                "parent": os.getpid(),
-                "max_result_bytes": self.launch.max_result_bytes,
-                "guard": self.launch.guard,
-            }
-        )
+        config = {
+            "target": self.launch.target,
+            "parent": os.getpid(),
+            "max_result_bytes": self.launch.max_result_bytes,
+            "guard": self.launch.guard,
+        }
+        self._send(frames.encode(config))
 
     def _watch_exit(self) -> None:
         if hasattr(os, "pidfd_open"):
@@ -241,7 +309,7 @@ class Worker:
             self._ready.set_exception(StartFailed(f"Its process ended while it started ({reason})."))
         if not self._ready.cancelled():
             self._ready.exception()  # whoever stopped waiting is not told again
-        self._lost(self, reason)
+        self._owner.lost(self, reason)
         sweep = self._loop.run_in_executor(None, kill_tagged, TAG, self._tag)
         sweep.add_done_callback(lambda _: self._cleaned_up(reason))
 
@@ -255,8 +323,8 @@ class Worker:
 
     # The line.
 
-    def _send(self, header: dict[str, Any], *buffers: frames.Buffer) -> None:
-        self._outgoing.extend(frames.encode(header, *buffers))
+    def _send(self, frame: list[frames.Buffer]) -> None:
+        self._outgoing.extend(frame)
         if not self._flush_due and not self._writing:
             self._flush_due = True
             self._loop.call_soon(self._flush)
@@ -316,23 +384,86 @@ class Worker:
             log.error("model failed to start", extra={"model": self.launch.model, "traceback": failed["traceback"]})
             self._ready.set_exception(StartFailed(f"{failed['kind']}: {failed['message']}"))
             return
-        ticket = self.pending.popleft()
-        if ticket.id != header["id"]:
-            self.pending.appendleft(ticket)
+        shipment = self.pending[0] if self.pending else None
+        if shipment is None or shipment.id != header["id"]:
             raise frames.BrokenLine("an answer to something that was not asked")
-        self.calls += 1
-        future = ticket.future
-        if not future.done():
-            if "error" in header:
-                future.set_exception(failure(self.launch.model, ticket.call.hook, header["error"]))
-            else:
-                path = header.get("path")
-                future.set_result(
-                    Result(bytes(body), header.get("media_type"), Path(path) if path else None, header["s"])
-                )
-        self._settled(self, ticket, float(header["s"]))
+        if "piece" in header:
+            self._received_piece(shipment.tickets[0], bytes(body))
+            return
+        duration_s = float(header["s"])
+        if shipment.batch:
+            self._received_batch(shipment, header, body, duration_s)
+        else:
+            self._answer(shipment.tickets[0], header, bytes(body), duration_s)
+        self.pending.popleft()
+        self.calls += len(shipment.tickets)
+        self._owner.settled(shipment, duration_s)
         if self._closing and not self.pending:
             self._hang_up()
+
+    def _received_batch(
+        self, shipment: Shipment, header: Mapping[str, Any], body: frames.Buffer, duration_s: float
+    ) -> None:
+        heads, view, start = header["rows"], memoryview(body), 0
+        lengths = header.get("buffers") or [len(body)]
+        if not len(heads) == len(lengths) == len(shipment.tickets):
+            raise frames.BrokenLine("an answer for another number of rows")
+        for ticket, head, length in zip(shipment.tickets, heads, lengths, strict=True):
+            self._answer(ticket, head, bytes(view[start : start + length]), duration_s)
+            start += length
+
+    def _answer(self, ticket: Ticket, head: Mapping[str, Any], body: bytes, duration_s: float) -> None:
+        """Settle a call with what the worker says of it."""
+        if "error" in head:
+            ticket.fail(failure(self.launch.model, ticket.call.hook, head["error"]))
+        elif ticket.pieces is not None:
+            ticket.pieces.finish()
+            ticket.pieces = None
+        elif not ticket.future.done():
+            path = head.get("path")
+            pieces = self._begin_pieces(ticket) if "end" in head else None  # a stream without a single piece
+            result = Result(body, head.get("media_type"), Path(path) if path else None, duration_s, pieces)
+            ticket.future.set_result(result)
+            if pieces is not None:
+                pieces.finish()
+                ticket.pieces = None
+
+    def _received_piece(self, ticket: Ticket, piece: bytes) -> None:
+        if ticket.pieces is None:
+            if ticket.future.done():
+                return  # nobody wants it any more; the worker has been told
+            result = Result(b"", pieces=self._begin_pieces(ticket))
+            ticket.future.set_result(result)
+        assert ticket.pieces is not None
+        ticket.pieces.push(piece)
+        self._owner.progressed(ticket)
+
+    def _begin_pieces(self, ticket: Ticket) -> Pieces:
+        ticket.pieces = Pieces(self.hold, lambda: self._owner.left(ticket))
+        return ticket.pieces
+
+
+class _Nobody:
+    """The owner of a worker that gets no calls."""
+
+    def settled(self, shipment: Shipment, duration_s: float) -> None: ...
+    def progressed(self, ticket: Ticket) -> None: ...
+    def left(self, ticket: Ticket) -> None: ...
+    def lost(self, worker: Worker, reason: str) -> None: ...
+
+
+async def describe(launch: Launch) -> Mapping[str, Any]:
+    """Start a worker once, just to see what its model offers; gives the description as plain data.
+
+    Raises:
+        StartFailed: It does not come up.
+    """
+    worker = Worker(launch, _Nobody())
+    try:
+        return await worker.start()
+    finally:
+        if not worker.gone.done():
+            await worker.retire(within_s=2.0)
 
 
 def kill_tagged(name: str, value: str) -> int:

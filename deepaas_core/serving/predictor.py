@@ -53,4 +53,6 @@ class Predictor:
                 },
             )
             raise
-        return Prediction(model.name, model.version, result.body, result.media_type, result.path, result.duration_s)
+        return Prediction(
+            model.name, model.version, result.body, result.media_type, result.path, result.duration_s, result.pieces
+        )

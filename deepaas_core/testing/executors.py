@@ -20,6 +20,12 @@ def told(data: Any, timeout_s: float = 20.0) -> Call:
     return Call(Capability.PREDICT_DATA, payload={"form": "json"}, body=body, timeout_s=timeout_s)
 
 
+def said(words: str, fail_at: int = -1, forever: bool = False, stream: bool = True) -> Call:
+    """A call of ``predict``, which says these words piece by piece."""
+    values = {"words": words, "fail_at": fail_at, "forever": forever}
+    return Call(Capability.PREDICT, values, stream=stream, timeout_s=20.0)
+
+
 def answer(result: Result) -> Any:
     """The JSON value of a result."""
     return json.loads(result.body)
@@ -93,6 +99,46 @@ class ExecutorContract:
         call.body = b'{"x": NaN'
         with pytest.raises(errors.MalformedBody):
             await started.call(call)
+
+    async def test_a_generator_answers_piece_by_piece(self, started: Executor) -> None:
+        result = await started.call(said("one two three"))
+        assert result.pieces is not None
+        assert [json.loads(piece) async for piece in result.pieces] == ["one", "two", "three"]
+
+    async def test_a_generator_that_yields_nothing_answers_nothing(self, started: Executor) -> None:
+        result = await started.call(said(""))
+        assert result.pieces is not None
+        assert [piece async for piece in result.pieces] == []
+
+    async def test_a_generators_failure_is_told_after_what_it_yielded(self, started: Executor) -> None:
+        result = await started.call(said("one two three", fail_at=2))
+        assert result.pieces is not None
+        taken = []
+        with pytest.raises(errors.ModelFailure) as caught:
+            async for piece in result.pieces:
+                taken.append(json.loads(piece))
+        assert taken == ["one", "two"]
+        assert caught.value.message == "lost for words"
+
+    async def test_a_generator_becomes_a_list_for_those_who_take_no_pieces(self, started: Executor) -> None:
+        assert answer(await started.call(said("one two", stream=False))) == ["one", "two"]
+
+    async def test_a_stream_that_nobody_takes_any_more_is_stopped(self, started: Executor) -> None:
+        result = await started.call(said("begin", forever=True))
+        assert result.pieces is not None
+        assert json.loads(await anext(result.pieces)) == "begin"
+        result.pieces.close()
+        assert answer(await started.call(told("next"))) == "next"
+
+    async def test_a_slow_taker_holds_the_model_up(self, started: Executor) -> None:
+        result = await started.call(said("begin", forever=True))
+        assert result.pieces is not None
+        async with asyncio.timeout(10):
+            while not result.pieces.held:
+                await asyncio.sleep(0.005)
+        for _ in range(300):
+            await anext(result.pieces)
+        result.pieces.close()
 
     async def test_refuses_calls_after_it_was_closed(self, started: Executor) -> None:
         await started.close(drain_s=1.0)

@@ -35,6 +35,28 @@ def predict_data(data, **kwargs):
     return _ORDERS[order](data)
 
 
+def predict(**kwargs):
+    """Say what was told to be said, piece by piece; fail in the middle if told to."""
+    return _say(kwargs["words"].split(), kwargs["fail_at"], kwargs["forever"])
+
+
+def get_predict_args():
+    return {
+        "words": {"default": "one two three", "type": "str"},
+        "fail_at": {"default": -1, "type": "int"},
+        "forever": {"default": False, "type": "bool"},
+    }
+
+
+def _say(words, fail_at, forever):
+    for number, word in enumerate(words):
+        if number == fail_at:
+            raise ValueError("lost for words")
+        yield word
+    while forever:
+        yield "x" * 10_000
+
+
 def predict_file(path, **kwargs):
     with open(path, "rb") as file:
         content = file.read()

@@ -111,7 +111,14 @@ async def read_call(request: web.Request, model: Model, capability: Capability, 
     values = await _checked(request, arguments, sent)
     if capability is Capability.PREDICT_URL:
         await fetch.check(sent.payload["url"] if sent.payload else "", request.app[GUARD])
-    return Call(capability, values, sent.payload or {}, sent.body, negotiation.array_type(request.headers))
+    return Call(
+        capability,
+        values,
+        sent.payload or {},
+        sent.body,
+        accept=negotiation.array_type(request.headers),
+        stream=negotiation.stream_type(request.headers) is not None,
+    )
 
 
 async def read_values(request: web.Request, model: Model, capability: Capability, folder: Folder) -> dict[str, Any]:

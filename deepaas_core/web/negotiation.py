@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 JSON = "application/json"
+NDJSON, EVENT_STREAM = "application/x-ndjson", "text/event-stream"
 ARRAY_TYPES = ("application/x-npy", "application/octet-stream")
 
 
@@ -15,6 +16,15 @@ def array_type(headers: Mapping[str, str]) -> str | None:
         return None
     chosen = choose(header, (JSON, "application/problem+json", *ARRAY_TYPES), JSON)
     return chosen if chosen in ARRAY_TYPES else None
+
+
+def stream_type(headers: Mapping[str, str]) -> str | None:
+    """The media type for an answer that comes piece by piece; None when it is wanted as one JSON document."""
+    header = headers.get("Accept")
+    if header is None or header == "*/*":
+        return NDJSON
+    chosen = choose(header, (NDJSON, EVENT_STREAM, JSON)) if header != JSON else None
+    return None if chosen == JSON else chosen
 
 
 def choose(header: str, offered: Sequence[str], default: object = None) -> str | None:

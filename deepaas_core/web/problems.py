@@ -47,23 +47,21 @@ def slug(kind: type) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
 
 
-def present(error: errors.DeepaasError, request_id: str, show_model_errors: bool = False) -> web.Response:
-    """Turn an error into its problem document.
+def describe(error: errors.DeepaasError, request_id: str, show_model_errors: bool = False) -> dict[str, Any]:
+    """An error as a problem document.
 
     Args:
         error: What went wrong.
         request_id: Under which the log has more.
         show_model_errors: Whether the text of a model's exception may be told to clients.
     """
-    status = status_of(error)
     document: dict[str, Any] = {
         "type": f"/problems/{slug(type(error))}",
         "title": error.title(),
-        "status": status,
+        "status": status_of(error),
         "detail": str(error) or error.title(),
         "request_id": request_id,
     }
-    headers = {}
     if isinstance(error, errors.InvalidInput):
         document["detail"] = "One input is not usable." if len(error.issues) == 1 else "Several inputs are not usable."
         document["errors"] = [{"pointer": issue.pointer, "detail": issue.detail} for issue in error.issues]
@@ -71,10 +69,16 @@ def present(error: errors.DeepaasError, request_id: str, show_model_errors: bool
         document["function"] = error.function
     if isinstance(error, errors.ModelFailure) and show_model_errors and error.message:
         document["detail"] = f"{error} {error.message}"
+    return document
+
+
+def present(error: errors.DeepaasError, request_id: str, show_model_errors: bool = False) -> web.Response:
+    """Answer with an error's problem document; see ``describe``."""
+    headers = {}
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(error.retry_after_s)
-    response = document_response(document, headers)
-    if isinstance(error, (errors.PayloadTooLarge, errors.RequestTimeout)):
+    response = document_response(describe(error, request_id, show_model_errors), headers)
+    if isinstance(error, errors.PayloadTooLarge | errors.RequestTimeout):
         response.force_close()  # the rest of the body is still on its way, and is not wanted
     return response
 

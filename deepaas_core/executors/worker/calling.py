@@ -1,9 +1,12 @@
 """How each hook is called: from plain values on the line to the author's function, and back to an answer."""
 
 import asyncio
+import inspect
 import io
 import os
-from collections.abc import Mapping
+import sys
+import types
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from . import compat, encoding, frames, guard
@@ -23,11 +26,15 @@ class Refusal(Exception):
 
 
 class Answer(NamedTuple):
-    """What goes back: JSON bytes, raw bytes of a media type, or a file the model made."""
+    """What goes back: JSON bytes, raw bytes of a media type, a file the model made, or pieces of JSON one by one."""
 
     body: bytes
     media_type: Optional[str] = None
     path: Optional[str] = None
+    pieces: Optional[Iterator[bytes]] = None
+
+
+Outcome = Union[Answer, Refusal]
 
 
 class Caller:
@@ -56,8 +63,99 @@ class Caller:
             function, args, kwargs = self._arguments(hook, request, body)
         except Invalid as error:
             raise Refusal("invalid", issues=error.issues) from error
-        value = self._fetching(function, args, kwargs) if hook == "predict_url" else self._run(function, args, kwargs)
-        return self._answer(hook, value, request.get("accept"), kwargs.get("accept"))
+        if hook == "predict_url":
+            value = self._fetching(function, args, kwargs)
+        else:
+            value = self._run(function, args, kwargs)
+            if isinstance(value, (types.GeneratorType, AsyncIterator)):
+                if request.get("stream"):
+                    return Answer(b"", pieces=self._pieces(value))
+                value = self._run(self._collect, (value,), {})
+        return self._answer(value, request.get("accept"), kwargs.get("accept"))
+
+    def call_batch(self, request: Mapping[str, Any], bodies: Sequence[frames.Buffer]) -> list[Outcome]:
+        """Answer many calls by one call of ``predict_batch``; what is wrong with one row spoils no other."""
+        function = self._description.hooks["predict_batch"]
+        try:
+            kwargs = self._description.deserialize("predict_batch", request.get("values") or {})
+        except Invalid as error:
+            return [Refusal("invalid", issues=error.issues)] * len(bodies)
+        outcomes: list[Optional[Outcome]] = [None] * len(bodies)
+        rows: list[Any] = []
+        places: list[int] = []
+        for place, body in enumerate(bodies):
+            try:
+                rows.append(_data(request.get("payload") or {}, body))
+                places.append(place)
+            except Refusal as refusal:
+                outcomes[place] = refusal
+        for place, outcome in zip(places, self._predict_rows(function, rows, kwargs)):
+            outcomes[place] = outcome if isinstance(outcome, Refusal) else self._encoded(outcome[0], request, kwargs)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _predict_rows(
+        self, function: Callable[..., Any], rows: list[Any], kwargs: dict[str, Any]
+    ) -> list[Union[Refusal, tuple[Any]]]:
+        """One result a row. When the model fails, the rows are tried again in halves, down to the one to blame."""
+        if not rows:
+            return []
+        try:
+            results = _listed(self._run(self._batch, (function, rows, kwargs), {}))
+        except Refusal as refusal:
+            if len(rows) == 1:
+                return [refusal]
+            half = len(rows) // 2
+            first = self._predict_rows(function, rows[:half], kwargs)
+            return first + self._predict_rows(function, rows[half:], kwargs)
+        if results is None or len(results) != len(rows):
+            returned = "no list" if results is None else f"{len(results)} results"
+            message = f"predict_batch returned {returned} for {len(rows)} rows"
+            return [Refusal("model", type="wrong number of results", message=message)] * len(rows)
+        return [(result,) for result in results]
+
+    def _batch(self, function: Callable[..., Any], rows: list[Any], kwargs: dict[str, Any]) -> Any:
+        value = function(self._gathered(function, rows), **kwargs)
+        return self._await(value) if inspect.iscoroutine(value) else value
+
+    @staticmethod
+    def _gathered(function: Callable[..., Any], rows: list[Any]) -> Any:
+        """The rows as the author wants them: the annotation of the first parameter may ask for an array or a frame."""
+        wanted = str(next(iter(getattr(function, "__annotations__", {}).values()), ""))
+        if "ndarray" in wanted or "NDArray" in wanted:
+            return sys.modules["numpy"].asarray(rows)
+        if "DataFrame" in wanted:
+            return sys.modules["pandas"].DataFrame(rows)
+        return rows
+
+    def _encoded(self, value: Any, request: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Outcome:
+        try:
+            return self._answer(value, request.get("accept"), kwargs.get("accept"))
+        except Refusal as refusal:
+            return refusal
+
+    def _pieces(self, value: Any) -> Iterator[bytes]:
+        """Each thing a generator yields, as JSON.
+
+        Raises:
+            Refusal: The generator, or encoding what it yielded, failed.
+        """
+        while True:
+            try:
+                item = next(value) if isinstance(value, types.GeneratorType) else self._await(value.__anext__())
+            except (StopIteration, StopAsyncIteration):
+                return
+            except BaseException as error:
+                raise _refusal(error) from None
+            yield self._answer(item, None, None).body
+
+    def _collect(self, value: Any) -> list[Any]:
+        if isinstance(value, types.GeneratorType):
+            return list(value)
+
+        async def collect() -> list[Any]:
+            return [item async for item in value]
+
+        return list(self._await(collect()))
 
     def _arguments(
         self, hook: str, request: Mapping[str, Any], body: frames.Buffer
@@ -78,7 +176,7 @@ class Caller:
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             value = function(*args, **kwargs)
-            return self._await(value) if asyncio.iscoroutine(value) else value
+            return self._await(value) if inspect.iscoroutine(value) else value
         except Refusal:
             raise
         except BaseException as error:
@@ -89,11 +187,18 @@ class Caller:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(coroutine)
 
+    def close(self) -> None:
+        """Let go of the loop that asynchronous hooks ran on."""
+        if self._loop is not None:
+            self._loop.close()
+
     def _fetching(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with guard.guarding(self._guard) as watch:
             try:
                 value = function(*args, **kwargs)
-                return self._await(value) if asyncio.iscoroutine(value) else value
+                if isinstance(value, (types.GeneratorType, AsyncIterator)):
+                    return self._collect(value)  # not streamed: what it fetches is watched only in here
+                return self._await(value) if inspect.iscoroutine(value) else value
             except BaseException as error:
                 if watch.refusal is not None:
                     raise Refusal("refused", message=str(watch.refusal)) from None
@@ -101,7 +206,7 @@ class Caller:
                     raise Refusal("source", **_told(error)) from None
                 raise _refusal(error) from None
 
-    def _answer(self, hook: str, value: Any, wanted: Optional[str], accept: Any) -> Answer:
+    def _answer(self, value: Any, wanted: Optional[str], accept: Any) -> Answer:
         if type(value).__name__ == "ReturnedFile" and hasattr(value, "path"):
             return Answer(b"", str(value.content_type), os.fspath(value.path))
         if isinstance(accept, str) and accept not in JSON_TYPES:
@@ -117,6 +222,15 @@ class Caller:
             return Answer(encoding.encode(value, self._max_result_bytes))
         except encoding.Unencodable as error:
             raise Refusal("result", message=str(error)) from None
+
+
+def _listed(results: Any) -> Optional[list[Any]]:
+    """The results of a batch, row by row; None if they are not a sequence of rows."""
+    if hasattr(results, "to_dict") and hasattr(results, "columns"):
+        return list(results.to_dict("records"))
+    if isinstance(results, (str, bytes, dict)) or not hasattr(results, "__iter__"):
+        return None
+    return list(results)
 
 
 def _payload(hook: str, request: Mapping[str, Any], body: frames.Buffer) -> Any:
@@ -228,7 +342,7 @@ def _array(value: Any, wanted: str) -> Answer:
     """An array's memory, for a request that accepts ``application/x-npy`` or ``application/octet-stream``."""
     if isinstance(value, (bytes, bytearray, memoryview)) and wanted == OCTETS:
         return Answer(bytes(value), OCTETS)
-    numpy = __import__("sys").modules.get("numpy")
+    numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(value, (numpy.ndarray, numpy.generic)) or value.dtype.hasobject:
         raise Refusal("acceptable", message=f"This result is not an array, so it cannot be given as {wanted}.")
     array = numpy.ascontiguousarray(value)

@@ -14,9 +14,9 @@ from .declared import Declared, Plain
 
 Hook = Callable[..., Any]
 
-PREDICT_HOOKS = ("predict", "predict_data", "predict_file", "predict_url")
+PREDICT_HOOKS = ("predict", "predict_data", "predict_file", "predict_url", "predict_batch")
 #: Those whose first positional parameter is the payload.
-PAYLOAD_HOOKS = ("predict_data", "predict_file", "predict_url")
+PAYLOAD_HOOKS = ("predict_data", "predict_file", "predict_url", "predict_batch")
 TRAIN, GET_TRAIN_ARGS, GET_PREDICT_ARGS = "train", "get_train_args", "get_predict_args"
 HOOKS = ("get_metadata", GET_TRAIN_ARGS, GET_PREDICT_ARGS, TRAIN, *PREDICT_HOOKS, "warm", "get_signature")
 OLDER_NAMES = {GET_PREDICT_ARGS: "get_test_args"}
@@ -81,9 +81,14 @@ class Description:
 
     def plain(self) -> dict[str, Any]:
         """The description as the server gets it."""
+        capabilities = [name for name in HOOKS if name in self.hooks]
+        arguments = {hook: [one.plain for one in found.values()] for hook, found in self.declared.items()}
+        if "predict_batch" in self.hooks:  # it answers single calls of predict/data, too
+            arguments["predict_data"] = arguments["predict_batch"]
+            capabilities += [] if "predict_data" in self.hooks else ["predict_data"]
         return {
-            "capabilities": [name for name in HOOKS if name in self.hooks],
-            "arguments": {hook: [one.plain for one in found.values()] for hook, found in self.declared.items()},
+            "capabilities": capabilities,
+            "arguments": arguments,
             "styles": self.styles,
             "docs": {hook: inspect.getdoc(function) or "" for hook, function in self.hooks.items()},
             "response": self._response,

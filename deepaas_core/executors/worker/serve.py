@@ -16,7 +16,7 @@ from collections import deque
 from typing import Any
 
 from . import compat, encoding, frames, guard
-from .calling import Answer, Caller, Refusal
+from .calling import Caller, Outcome, Refusal
 from .describing import describe
 from .loading import load
 
@@ -44,6 +44,11 @@ class Line:
         for piece in frames.encode(header, *buffers):
             self._socket.sendall(piece)
 
+    def is_taken_back(self, call: int) -> bool:
+        """Whether the server does not want the rest of this call's answer."""
+        self._read(block=False)
+        return call in self._taken_back
+
     def next(self) -> frames.Frame:
         """The next call; blocks until there is one.
 
@@ -55,6 +60,8 @@ class Line:
             while self._waiting:
                 header, body = self._waiting.popleft()
                 if header.get("id") not in self._taken_back:
+                    if self._taken_back:  # what is older has been answered
+                        self._taken_back = {call for call in self._taken_back if call > header["id"]}
                     return header, body
                 self._taken_back.discard(header["id"])
                 self.send({"id": header["id"], "error": {"kind": "cancelled"}, "s": 0})
@@ -134,20 +141,37 @@ def _tell(hook: Any) -> Any:
 
 def _serve_one(line: Line, caller: Caller, header: dict[str, Any], body: frames.Buffer) -> None:
     started = time.perf_counter()
+    call = header["id"]
+    if "rows" in header:
+        outcomes = caller.call_batch(header, frames.split(header, body))
+        heads = [_head(outcome) for outcome in outcomes]
+        bodies = [b"" if isinstance(outcome, Refusal) else outcome.body for outcome in outcomes]
+        line.send({"id": call, "rows": heads, "s": time.perf_counter() - started}, *bodies)
+        return
     try:
         answer = caller.call(header, body)
+        if answer.pieces is not None:
+            for piece in answer.pieces:
+                if line.is_taken_back(call):
+                    break
+                line.send({"id": call, "piece": True}, piece)
     except Refusal as refusal:
-        line.send({"id": header["id"], "error": refusal.error, "s": time.perf_counter() - started})
+        line.send({**_head(refusal), "id": call, "s": time.perf_counter() - started})
         return
-    line.send(_head(header["id"], answer, time.perf_counter() - started), answer.body)
+    line.send({**_head(answer), "id": call, "s": time.perf_counter() - started}, answer.body)
 
 
-def _head(call: int, answer: Answer, duration_s: float) -> dict[str, Any]:
-    head: dict[str, Any] = {"id": call, "s": duration_s}
+def _head(answer: Outcome) -> dict[str, Any]:
+    """What an answer's frame says besides its bytes."""
+    if isinstance(answer, Refusal):
+        return {"error": answer.error}
+    head: dict[str, Any] = {}
     if answer.media_type is not None:
         head["media_type"] = answer.media_type
     if answer.path is not None:
         head["path"] = answer.path
+    if answer.pieces is not None:
+        head["end"] = True
     return head
 
 

@@ -15,10 +15,13 @@ from deepaas_core.domain.arguments import Argument, Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.serving.catalog import Entry
+from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web.inputs import PIECE_BYTES, read_call, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
+from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import present_run
+from deepaas_core.web.rest.streaming import send_pieces
 from deepaas_core.web.scratch import Folder, folder
 
 PREFIX = "/api/v1"
@@ -112,6 +115,8 @@ async def _predict(request: web.Request, capability: Capability) -> web.StreamRe
 async def _present(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
     if prediction.path is not None:
         return await _send_file(prediction, request, own)
+    if prediction.pieces is not None:
+        return await send_pieces(prediction.pieces, request)
     if prediction.media_type is not None:
         return web.Response(body=prediction.body, headers={"Content-Type": _safe_type(prediction.media_type)})
     head = orjson.dumps({"model": prediction.model, "version": prediction.version})
@@ -125,7 +130,7 @@ async def _send_file(prediction: Prediction, request: web.Request, own: Folder) 
     path = Path(prediction.path).resolve()
     if not path.is_file() or not path.is_relative_to(request.app[SCRATCH].resolve()):
         raise errors.UnencodableResult(prediction.model, "it returned a file outside its temporary folder")
-    headers = {"Content-Type": _safe_type(prediction.media_type or "")}
+    headers = {"Content-Type": _safe_type(prediction.media_type or ""), REQUEST_ID: request_id.get()}
     response = web.StreamResponse(headers=headers)
     with path.open("rb") as file:
         path.unlink()  # the answer takes the file along, so that a model's temporary files do not pile up
