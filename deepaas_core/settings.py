@@ -11,7 +11,7 @@ import difflib
 import math
 import tomllib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -190,7 +190,7 @@ class Settings:
         except argparse.ArgumentError as error:
             raise SettingsError(str(error)) from error
         if unknown:
-            raise SettingsError(f"Unknown argument {unknown[0]!r}.{_suggest(unknown[0], parser_flags(parser))}")
+            raise SettingsError(f"Unknown argument {unknown[0]!r}.{did_you_mean(unknown[0], parser_flags(parser))}")
         return cls.from_arguments(given, environ or {}, file)
 
     @classmethod
@@ -208,7 +208,9 @@ class Settings:
             groups[group.name] = _load_group(group, table, environ, given, str(path))
         if tables:
             known = [group.name for group in _groups()] + ["model"]
-            raise SettingsError(f"{path}: unknown table [{next(iter(tables))}].{_suggest(next(iter(tables)), known)}")
+            raise SettingsError(
+                f"{path}: unknown table [{next(iter(tables))}].{did_you_mean(next(iter(tables)), known)}"
+            )
         per_model = _load_per_model(per_model_tables, groups["workers"], str(path))
         return cls(**groups, per_model=per_model)
 
@@ -227,6 +229,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def parser_flags(parser: argparse.ArgumentParser) -> list[str]:
     """Every flag a parser knows."""
     return [flag for action in parser._actions for flag in action.option_strings]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known name that comes closest; empty if none does."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def describe() -> Iterator[Setting]:
@@ -291,7 +299,7 @@ def _add_flag(parser: argparse.ArgumentParser, flag: str, described: Setting, sh
     options: dict[str, Any] = {
         "dest": described.name,
         "default": None,
-        "help": described.doc if shown else argparse.SUPPRESS,
+        "help": _help(described) if shown else argparse.SUPPRESS,
     }
     if described.type == "true or false":
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
@@ -299,6 +307,11 @@ def _add_flag(parser: argparse.ArgumentParser, flag: str, described: Setting, sh
         parser.add_argument(flag, action="append", metavar="TEXT", **options)
     else:
         parser.add_argument(flag, metavar=described.name.rsplit("_", 1)[-1].rsplit(".", 1)[-1].upper(), **options)
+
+
+def _help(described: Setting) -> str:
+    default = "" if described.default in ("", ()) else f" (default: {_toml(described.default)})"
+    return (described.doc.rstrip(".") + default).replace("%", "%%")
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -353,7 +366,7 @@ def _from_table(kind: Any, hints: Mapping[str, Any], table: Mapping[str, Any], w
     values = {}
     for name, value in table.items():
         if name not in known:
-            raise SettingsError(f"{where} has no setting {name!r}.{_suggest(name, known)}")
+            raise SettingsError(f"{where} has no setting {name!r}.{did_you_mean(name, known)}")
         values[name] = _convert(known[name], hints[name], value, f"{where}.{name}")
     return values
 
@@ -444,11 +457,6 @@ def _type_name(kind: Any) -> str:
 
 def _toml(value: Any) -> str:
     return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-
-
-def _suggest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 if __name__ == "__main__":

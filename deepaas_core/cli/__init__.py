@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from deepaas_core import __version__
+from deepaas_core.cli.exits import Exit
 from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsError
-from deepaas_core.settings import Settings, add_arguments
+from deepaas_core.settings import Settings, add_arguments, did_you_mean, parser_flags
 
-OK, FAILED, USAGE, UNREACHABLE, NOT_FOUND = 0, 1, 2, 3, 4
 DEFAULT_SERVER = "http://127.0.0.1:5000"
+_COMMANDS = ("serve", "models", "check", "predict", "train", "runs")
 _EXIT_CODES = """
 exit codes:
   0  done
@@ -35,26 +36,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    try:
+        try:
+            return _main(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads our output has had enough; the interpreter must not complain when it flushes the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+
+
+def _main(arguments: Sequence[str]) -> int:
+    given, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        return _complain(_misunderstood(given, unknown[0]), Exit.USAGE)
     try:
         return int(given.run(given))
-    except (SettingsError, PluginError) as error:
-        return _complain(error, USAGE)
-    except NotFound as error:
-        return _complain(error, NOT_FOUND)
+    except SettingsError as error:
+        return _complain(str(error), Exit.USAGE)
+    except (PluginError, NotFound) as error:
+        return _complain(str(error), Exit.NOT_FOUND)
     except DeepaasError as error:
-        return _complain(error, FAILED)
+        return _complain(str(error), Exit.FAILED)
     except KeyboardInterrupt:
-        return 130
+        return Exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left; nothing to say, and nobody to say it to
-        return OK
+        raise
+    except Exception as error:
+        if given.debug:
+            raise
+        return _complain(f"{type(error).__name__}: {error} (--debug shows where)", Exit.FAILED)
 
 
-def _complain(error: DeepaasError, code: int) -> int:
-    print(f"deepaas-core: {error}", file=sys.stderr)
+def _complain(text: str, code: Exit) -> int:
+    print(f"deepaas-core: {text}", file=sys.stderr)
     return code
+
+
+def _misunderstood(given: argparse.Namespace, argument: str) -> str:
+    if argument in _COMMANDS:
+        return f"the command stands first: deepaas-core {argument} …"
+    suggestion = did_you_mean(argument.partition("=")[0], parser_flags(given.parser))
+    return f"{given.parser.prog} has no argument {argument!r}.{suggestion}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,23 +95,33 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(serve)
     models = _command(commands, "models", "list the installed models", _models)
     _add_local(models)
-    check = _command(commands, "check", "say what a client will see of a model, and what is wrong with it", _check)
+    check = _command(
+        commands, "check", "say what a client will see of a model, and what is wrong with it", _check, "[NAME] "
+    )
     check.add_argument("name", nargs="?", help="the model; without it, every installed one")
     _add_local(check)
     _add_clients(commands)
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str, run: object):  # type: ignore[no-untyped-def]
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+    operands: str = "",
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
+        usage=f"deepaas-core {name} {operands}[OPTION …]",
         help=text,
         description=text[0].upper() + text[1:] + ".",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.add_argument("--debug", action="store_true", help="show where an unforeseen error comes from")
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
@@ -97,23 +131,25 @@ def _add_local(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    predict = _command(commands, "predict", "ask a model of a running server", _predict)
+    predict = _command(commands, "predict", "ask a model of a running server", _predict, "NAME ")
     predict.add_argument("name", help="the model")
     what = predict.add_mutually_exclusive_group()
     what.add_argument("--data", metavar="JSON", help="data; text that is not JSON is sent as text")
     what.add_argument("--file", metavar="PATH", help="a file to upload")
     what.add_argument("--url", help="an address the model shall fetch")
     _add_call(predict)
-    train = _command(commands, "train", "start a training run on a running server", _train)
+    train = _command(commands, "train", "start a training run on a running server", _train, "NAME ")
     train.add_argument("name", help="the model")
     train.add_argument("--follow", action="store_true", help="show its log until it is over")
     _add_call(train)
-    runs = _command(commands, "runs", "list the training runs of a running server, or look at one", _runs)
+    runs = _command(commands, "runs", "list the training runs of a running server, or look at one", _runs, "[ID] ")
     runs.add_argument("id", nargs="?", help="one run")
-    runs.add_argument("--log", action="store_true", help="print its log")
-    runs.add_argument("--cancel", action="store_true", help="cancel it")
-    runs.add_argument("--model", help="only runs of this model")
-    runs.add_argument("--state", help="only runs in this state")
+    what = runs.add_mutually_exclusive_group()
+    what.add_argument("--log", action="store_true", help="print its log")
+    what.add_argument("--cancel", action="store_true", help="cancel it")
+    runs.add_argument("--model", help="list only runs of this model")
+    runs.add_argument("--state", help="list only runs in this state")
+    runs.add_argument("--limit", help="list at most so many, the newest ones")
     _add_server(runs)
 
 

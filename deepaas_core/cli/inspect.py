@@ -7,11 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from deepaas_core import app
+from deepaas_core.cli.exits import Exit
+from deepaas_core.cli.terminal import Terminal
 from deepaas_core.domain.arguments import Argument
 from deepaas_core.domain.model import Capability, Model, Problem, Source
 from deepaas_core.errors import PluginError
@@ -33,7 +34,7 @@ def models(settings: Settings, as_json: bool) -> int:
     if as_json:
         print(json.dumps([_listed(source) for source in found.sources] + [_refused(p) for p in found.problems]))
         return _code(found)
-    console = Console()
+    console = Terminal()
     if not found.sources and not found.problems:
         console.print("No model is installed. A package offers one by an entry point of the group deepaas.model.")
         return _code(found)
@@ -55,12 +56,12 @@ def check(settings: Settings, name: str | None, as_json: bool) -> int:
     if as_json:
         print(json.dumps(reports))
     else:
-        console = Console()
+        console = Terminal()
         for report in reports:
             _print(console, report)
         if not reports:
             console.print("No model is installed.")
-    return 1 if any(report["problems"] for report in reports) else 0
+    return Exit.FAILED if any(report["problems"] for report in reports) else Exit.OK
 
 
 async def _describe(sources: Sequence[Source], settings: Settings) -> list[Model | PluginError]:
@@ -74,7 +75,7 @@ async def _describe(sources: Sequence[Source], settings: Settings) -> list[Model
 
 
 def _code(found: Discovery) -> int:
-    return 1 if found.problems else 0
+    return Exit.FAILED if found.problems else Exit.OK
 
 
 def _listed(source: Source) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _argument(argument: Argument) -> dict[str, Any]:
     return document | {name: value for name, value in limits.items() if value not in (None, [], "")}
 
 
-def _print(console: Console, report: dict[str, Any]) -> None:
+def _print(console: Terminal, report: dict[str, Any]) -> None:
     mark = "[red]✗[/]" if report["problems"] else "[green]✓[/]"
     console.print(f"{mark} [bold]{escape(report['name'])}[/] {escape(report.get('version', ''))}", highlight=False)
     for problem in report["problems"]:

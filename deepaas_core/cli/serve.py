@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
-from rich.console import Console
 from rich.markup import escape
 
 from deepaas_core import app
+from deepaas_core.cli.terminal import Terminal
 from deepaas_core.domain.model import Problem
 from deepaas_core.executors.base import ExecutorState
 from deepaas_core.serving.catalog import Entry
@@ -28,8 +29,13 @@ def serve(settings: Settings) -> int:
 
 
 def announce(url: str, entries: Sequence[Entry], problems: Sequence[Problem]) -> None:
-    """Print what is served and where."""
-    console = Console(highlight=False, soft_wrap=True)
+    """Print what is served and where; whether anybody reads it makes no difference to the server."""
+    with suppress(BrokenPipeError):
+        _announce(url, entries, problems)
+
+
+def _announce(url: str, entries: Sequence[Entry], problems: Sequence[Problem]) -> None:
+    console = Terminal(highlight=False, soft_wrap=True)
     console.print()
     for entry in entries:
         if entry.state is ExecutorState.READY and entry.model is not None:

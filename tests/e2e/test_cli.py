@@ -1,0 +1,383 @@
+"""The command, as people and scripts meet it: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODELS = {
+    "echo": """
+        def predict_data(data, times: int = 1):
+            '''Say it again.
+
+            Args:
+                times: How often.
+            '''
+            return [data] * times
+
+        def predict_file(path):
+            with open(path, "rb") as file:
+                return {"bytes": len(file.read())}
+
+        def train(epochs: int = 2, fail: bool = False, wait: bool = False):
+            import time
+            for epoch in range(epochs):
+                print("epoch", epoch, flush=True)
+            while wait:
+                time.sleep(0.05)
+            if fail:
+                raise ValueError("diverged")
+            return {"epochs": epochs}
+        """,
+    "broken": "import a_module_that_nobody_has",
+}
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def install(site: Path, name: str, code: str) -> None:
+    """Put a package with one model where Python finds it, as pip would."""
+    module = re.sub(r"\W", "_", f"model_{name}")
+    (site / f"{module}.py").write_text(textwrap.dedent(code))
+    info = site / f"{module}_package-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {module}_package\nVersion: 1.5\nSummary: For tests.\n"
+    )
+    (info / "entry_points.txt").write_text(f"[deepaas.model]\n{name} = {module}\n")
+
+
+@pytest.fixture(scope="session")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which the models are installed."""
+    site = tmp_path_factory.mktemp("site")
+    for name, code in MODELS.items():
+        install(site, name, code)
+    install(site, "bad name", "")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DEEPAAS_")}
+    home = tmp_path_factory.mktemp("home")
+    return {**kept, "HOME": str(home), "COLUMNS": "200", "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+
+
+def command(arguments: Sequence[str | os.PathLike[str]]) -> list[str]:
+    return [sys.executable, "-m", "deepaas_core", *map(str, arguments)]
+
+
+@pytest.fixture
+def run(environ: dict[str, str], tmp_path: Path) -> Callable[..., Outcome]:
+    """``run("models", "--json")`` runs the command to its end."""
+
+    def run_command(*arguments: str | os.PathLike[str], **more: str) -> Outcome:
+        done = subprocess.run(
+            command(arguments), env=environ | more, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert "Traceback" not in done.stderr
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run_command
+
+
+@contextmanager
+def serving(environ: dict[str, str], data: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server and what it has said until it was ready."""
+    argv = command(["--port", "0", "--data-dir", data, *arguments])
+    with (data.parent / "server.log").open("w") as log:
+        server = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        said = ""
+        while "Ctrl-C" not in said:
+            line = server.stdout.readline()
+            assert line, (data.parent / "server.log").read_text()
+            said += line
+        yield server, said
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def server(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running server; ``serve`` is the default command."""
+    folder = tmp_path_factory.mktemp("server")
+    with serving(environ, folder / "data", "--model", "echo") as (_, said):
+        yield address(said)
+
+
+@pytest.fixture
+def ask(run: Callable[..., Outcome], server: str) -> Callable[..., Outcome]:
+    """Run a command that talks to the running server."""
+
+    def ask_server(*arguments: str | os.PathLike[str]) -> Outcome:
+        return run(*arguments, DEEPAAS_CORE_SERVER=server)
+
+    return ask_server
+
+
+def address(said: str) -> str:
+    return re.search(r"Models +(http://\S+)", said)[1]
+
+
+def test_help_says_what_the_exit_codes_mean(run):
+    for arguments in (["--help"], ["predict", "--help"]):
+        done = run(*arguments)
+        assert done.code == 0
+        for code in range(5):
+            assert re.search(rf"^  {code}  \w+", done.out, re.MULTILINE)
+
+
+def test_help_of_serve_says_defaults_and_every_setting(run):
+    out = run("serve", "--help").out
+    assert "(default: 5000)" in out
+    assert "--workers-timeout-s" in out
+
+
+def test_nothing_heavy_is_loaded_before_a_command_needs_it(environ):
+    code = "import deepaas_core, deepaas_core.cli, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    ).stdout
+    heavy = {"aiohttp", "alembic", "asyncio", "importlib_metadata", "marshmallow", "numpy", "rich", "sqlalchemy"}
+    assert heavy & set(loaded.split()) == set()
+
+
+def test_models_lists_what_is_declared_without_loading_it(run):
+    done = run("models")
+    assert done.code == 1  # one of them has a name that cannot be served
+    assert re.search(r"echo .*model_echo_package .*1\.5 .*model_echo .*For tests\.", done.out)
+    assert re.search(r"broken .*model_broken", done.out)
+    assert re.search(r"bad name .*cannot stand in a URL", done.out)
+
+
+def test_models_are_json_for_machines(run):
+    done = run("models", "--json", "--model", "echo")
+    [listed] = json.loads(done.out)
+    assert (done.code, listed["name"], listed["target"], listed["problems"]) == (0, "echo", "model_echo", [])
+
+
+def test_check_shows_what_a_client_will_see(run):
+    done = run("check", "echo")
+    assert done.code == 0
+    assert re.search(r"/predict/data +200 +predict_data\S.* times: integer = 1", done.out)
+    assert re.search(r"/predict/url +501 ", done.out)
+    assert re.search(r"/train +202 .* epochs: integer = 2", done.out)
+
+
+def test_check_of_all_tells_what_is_wrong_with_which(run):
+    done = run("check", "--json")
+    problems = {report["name"]: " ".join(report["problems"]) for report in json.loads(done.out) if report["problems"]}
+    assert done.code == 1
+    assert "a_module_that_nobody_has" in problems["broken"]
+    assert "URL" in problems["bad name"]
+    assert "echo" not in problems
+
+
+@pytest.mark.parametrize(
+    "arguments", [["check", "cow"], ["models", "--model", "cow"], ["--model", "cow", "--port", "0"]]
+)
+def test_a_model_that_nobody_installed_is_not_found(run, arguments):
+    done = run(*arguments)
+    assert (done.code, done.out) == (4, "")
+    assert "No installed package declares a model 'cow'; there is bad name, broken, " in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--prot", "1"], "no argument '--prot'. Did you mean '--port'?"),
+        (["--port", "many"], "--port must be a whole number from 0 to 65535, not 'many'."),
+        (["--config", "missing.toml"], "missing.toml cannot be read"),
+        (["--port", "1", "models"], "the command stands first: deepaas-core models"),
+        (["cook"], "invalid choice: 'cook'"),
+        (["predict", "echo", "--arg", "times"], "--arg must be NAME=VALUE, not 'times'."),
+        (["predict", "echo", "--file", "missing.png"], "missing.png cannot be read"),
+        (["predict", "echo", "--data", "1", "--url", "http://x"], "not allowed with"),
+        (["predict", "echo", "--server", "localhost:5000"], "--server must be an address like http://127.0.0.1:5000"),
+        (["predict", "echo", "--server", "http://[::1"], "--server must be an address"),
+        (["runs", "--cancel"], "need the id of a run"),
+        (["runs", "abc", "--model", "echo"], "are for the list"),
+    ],
+)
+def test_a_command_that_cannot_be_used_says_why_and_ends_with_2(run, arguments, told):
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+
+
+def test_serve_says_where_to_click_and_what_is_wrong_and_ends_in_good_order(environ, tmp_path):
+    with serving(environ, tmp_path / "data") as (server, said):
+        assert re.search(r"✓ echo 1\.5 .*predict_data", said)
+        assert re.search(r"✗ broken .*a_module_that_nobody_has", said)
+        assert re.search(r"✗ bad name .*cannot stand in a URL", said)
+        assert f"Swagger  {address(said)}docs" in said
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=30) == 0
+
+
+def test_a_port_that_is_taken_is_told(run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("--model", "echo", "--port", str(taken.getsockname()[1]))
+    assert done.code == 2
+    assert re.match(r"deepaas-core: .*port.*", done.err.splitlines()[-1])
+
+
+def test_predict_prints_the_prediction_or_the_whole_answer(ask):
+    assert json.loads(ask("predict", "echo", "--data", '{"a": 1}', "--arg", "times=2").out) == [{"a": 1}, {"a": 1}]
+    assert json.loads(ask("predict", "echo", "--data", "plain text").out) == ["plain text"]
+    answer = json.loads(ask("predict", "echo", "--data", "[]", "--json").out)
+    assert answer == {"model": "echo", "version": "1.5", "prediction": [[]]}
+
+
+def test_predict_uploads_a_file(ask, tmp_path):
+    (tmp_path / "seven.png").write_bytes(bytes(1000))
+    assert json.loads(ask("predict", "echo", "--file", tmp_path / "seven.png").out) == {"bytes": 1000}
+
+
+def test_wrong_arguments_are_told_field_by_field(ask):
+    done = ask("predict", "echo", "--data", "1", "--arg", "times=often", "--arg", "tmies=1")
+    assert (done.code, done.out) == (1, "")
+    assert re.search(r"^  /times: ", done.err, re.MULTILINE)
+    assert re.search(r"^  /tmies: ", done.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments, code, told",
+    [
+        (["predict", "cow", "--data", "1"], 4, "No model is named 'cow'."),
+        (["predict", "../x", "--data", "1"], 4, "'../x'"),
+        (["train", "cow"], 4, "No model is named 'cow'."),
+        (["runs", "0" * 32], 4, "No training run has the id"),
+        (["runs", "0" * 32, "--log"], 4, "No training run has the id"),
+        (["predict", "echo", "--url", "http://x.example"], 1, "predict_url(url, **kwargs)"),
+        (["runs", "--state", "lazy"], 1, "/state: Must be one of"),
+    ],
+)
+def test_what_the_server_refuses_is_told_in_its_words(ask, arguments, code, told):
+    done = ask(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert told in done.err
+
+
+def test_with_json_a_refusal_is_the_problem_document(ask):
+    done = ask("predict", "cow", "--data", "1", "--json")
+    assert (done.code, json.loads(done.out)["status"]) == (4, 404)
+
+
+def test_train_and_follow_prints_the_log_and_how_it_ended(ask):
+    done = ask("train", "echo", "--arg", "epochs=3", "--follow")
+    assert done.code == 0
+    assert "epoch 0\nepoch 1\nepoch 2\n" in done.out
+    assert re.search(r"echo  succeeded", done.out)
+
+
+def test_a_followed_run_that_fails_is_a_failure(ask):
+    done = ask("train", "echo", "--arg", "fail=true", "--follow", "--json")
+    run = json.loads(done.out)
+    assert (done.code, run["state"], run["error"]["message"]) == (1, "failed", "diverged")
+
+
+def test_runs_can_be_listed_read_and_cancelled(ask):
+    started = json.loads(ask("train", "echo", "--arg", "wait=true", "--json").out)["id"]
+    assert started in ask("runs", "--model", "echo").out
+    assert len(json.loads(ask("runs", "--limit", "1", "--json").out)["runs"]) == 1
+    cancelled = ask("runs", started, "--cancel")
+    assert (cancelled.code, "cancelled" in cancelled.out) == (0, True)
+    assert json.loads(ask("runs", started, "--json").out)["state"] == "cancelled"
+
+
+def test_the_log_of_a_run_is_printed_whole_and_as_it_is(ask):
+    started = json.loads(ask("train", "echo", "--arg", "epochs=600000", "--follow", "--json").out)["id"]
+    lines = ask("runs", started, "--log").out.splitlines()
+    assert [line for line in lines if line.startswith("epoch")][-1] == "epoch 599999"
+    assert len(lines) >= 600_000  # more than one answer of the server holds
+
+
+def test_a_server_that_is_not_there_is_told(run):
+    done = run("predict", "echo", "--data", "1", "--server", f"http://127.0.0.1:{free_port()}")
+    assert (done.code, done.out) == (3, "")
+    assert "no server answers at http://127.0.0.1" in done.err
+
+
+def test_a_server_of_another_kind_is_told(run, tmp_path):
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        for arguments in (["runs"], ["train", "echo"]):
+            done = run(*arguments, "--server", f"http://127.0.0.1:{other.server_port}")
+            assert (done.code, done.out) == (3, "")
+            assert "does not answer like a deepaas-core server" in done.err
+        other.shutdown()
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--help"], ["models", "--json"], ["models"]])
+def test_a_reader_that_leaves_early_is_no_error(environ, arguments):
+    buffered = {**environ, "PYTHONUNBUFFERED": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command(arguments), env=buffered, **pipes) as listing:
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+        assert listing.wait(timeout=30) == 0
+
+
+def test_a_server_goes_on_when_nobody_reads_what_it_prints(environ, tmp_path):
+    port = free_port()
+    argv = command(["--model", "echo", "--port", str(port), "--data-dir", tmp_path / "data"])
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=log)
+    server.stdout.close()
+    try:
+        until_ready(f"http://127.0.0.1:{port}", server)
+    finally:
+        server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=30) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until_ready(address: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(f"{address}/readyz", timeout=5) as answer:
+            assert answer.status == 200
+            return
+        time.sleep(0.05)
+    raise AssertionError("the server did not become ready")
