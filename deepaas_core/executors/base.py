@@ -66,6 +66,19 @@ class Call:
             header["stream"] = True
         return header
 
+    @classmethod
+    def from_header(cls, header: Mapping[str, Any], body: bytes | bytearray | memoryview, timeout_s: float) -> Call:
+        """The call that ``header`` was made from."""
+        return cls(
+            Capability(header["hook"]),
+            header.get("values", {}),
+            header.get("payload", {}),
+            body,
+            accept=header.get("accept"),
+            stream=header.get("stream", False),
+            timeout_s=timeout_s,
+        )
+
 
 @dataclass(slots=True)
 class Result:
@@ -84,6 +97,23 @@ class Result:
     path: Path | None = None
     duration_s: float = 0.0
     pieces: Pieces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What an executor is doing right now, for those who watch it.
+
+    Attributes:
+        waiting: Calls that wait for a worker.
+        workers: Workers that can take calls.
+        restarts: Workers that were restarted since the executor was made.
+        pids: The worker processes, where there are any.
+    """
+
+    waiting: int = 0
+    workers: int = 0
+    restarts: int = 0
+    pids: tuple[int, ...] = ()
 
 
 class Executor(Protocol):
@@ -113,6 +143,10 @@ class Executor(Protocol):
 
     async def close(self, drain_s: float) -> None:
         """Finish what has begun, for so long at most, and leave nothing behind."""
+
+    def activity(self) -> Activity:
+        """What it is doing right now."""
+        ...
 
 
 #: Called after every change of an executor's state, reason or description.

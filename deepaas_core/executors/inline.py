@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from deepaas_core import errors
-from deepaas_core.executors.base import Call, ExecutorState, OnChange, Result, failure
+from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange, Result, failure
 from deepaas_core.executors.pool import Limits
 from deepaas_core.executors.process import Launch
 from deepaas_core.executors.streaming import Pieces
@@ -40,6 +40,10 @@ class Inline:
 
     def start(self) -> None:
         self._starting = asyncio.create_task(self._start())
+
+    def activity(self) -> Activity:
+        workers = self._limits.workers
+        return Activity(max(0, self._running - workers), workers if self.state is ExecutorState.READY else 0)
 
     async def call(self, call: Call) -> Result:
         caller = self._caller

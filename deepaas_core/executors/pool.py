@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability
-from deepaas_core.executors.base import Call, ExecutorState, OnChange, Result
+from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange, Result
 from deepaas_core.executors.batching import Linger
 from deepaas_core.executors.process import Launch, Shipment, StartFailed, Ticket, Worker
 
@@ -32,6 +32,8 @@ MAX_AHEAD = 64
 SOUND_S = 10.0
 #: Longest pause before the restart of a worker that died in a call.
 CRASH_PAUSE_MAX_S = 5.0
+#: How often the memory of the workers is looked at, when it has a limit.
+MEMORY_LOOK_S = 1.0
 #: How long a call that was taken back may still be in front of the worker before it is looked at again.
 RECHECK_S = 0.5
 
@@ -45,6 +47,8 @@ class Limits:
     restart_pause_max_s: float = 30.0
     max_batch_size: int = 64
     max_batch_delay_s: float | None = None
+    max_calls: int | None = None
+    max_memory_bytes: int | None = None
 
 
 @dataclass(eq=False)
@@ -53,6 +57,7 @@ class _Slot:
 
     worker: Worker | None = None
     keeper: asyncio.Task[None] | None = None
+    recycling: bool = False
 
 
 class Pool:
@@ -69,7 +74,7 @@ class Pool:
         self._queue: deque[Ticket] = deque()
         self._ready: list[Worker] = []
         self._slots = [_Slot() for _ in range(limits.workers)]
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
         self._ahead = 1
         self._mean_s = AHEAD_S
@@ -88,9 +93,14 @@ class Pool:
         """The process ids of the workers that are up."""
         return [worker.pid for worker in self._ready]
 
+    def activity(self) -> Activity:
+        return Activity(len(self._queue), len(self._ready), self.restarts, tuple(self.pids))
+
     def start(self) -> None:
         for slot in self._slots:
             slot.keeper = asyncio.create_task(self._keep(slot))
+        if self._limits.max_memory_bytes is not None:
+            self._watch_memory(self._limits.max_memory_bytes)
 
     async def call(self, call: Call) -> Result:
         self._admit()
@@ -128,7 +138,7 @@ class Pool:
         left_s = max(0.0, deadline - asyncio.get_running_loop().time())
         leaving = [slot.worker.retire(left_s) for slot in self._slots if slot.worker and not slot.worker.gone.done()]
         keepers = [slot.keeper for slot in self._slots if slot.keeper]
-        await asyncio.gather(*leaving, *keepers, *self._retiring, return_exceptions=True)
+        await asyncio.gather(*leaving, *keepers, *self._background, return_exceptions=True)
 
     # Calls.
 
@@ -183,6 +193,8 @@ class Pool:
         for ticket in shipment.tickets:
             if ticket.timer is not None:
                 ticket.timer.cancel()
+        if self._limits.max_calls is not None and shipment.worker.calls >= self._limits.max_calls:
+            self._recycle(shipment.worker, "it has answered its number of calls")
         if shipment.batch:
             self._linger.finished(len(shipment.tickets), len(self._queue), duration_s)
         self._mean_s += 0.1 * (duration_s - self._mean_s)
@@ -281,9 +293,36 @@ class Pool:
         self._admitted(worker, description)
         if old is not None and not old.gone.done():
             self._ready.remove(old)
-            task = asyncio.create_task(old.retire(within_s=3600.0))  # its calls end by their own deadlines
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._do_later(old.retire(within_s=3600.0))  # its calls end by their own deadlines
+
+    def _recycle(self, worker: Worker, reason: str) -> None:
+        """Let a new worker take the place of this one, as in ``replace``: warm first, no call lost."""
+        slot = next((slot for slot in self._slots if slot.worker is worker), None)
+        if slot is None or slot.recycling or self.state is not ExecutorState.READY:
+            return
+        slot.recycling = True
+        log.info("worker recycled", extra={"model": self._launch.model, "pid": worker.pid, "reason": reason})
+        self._do_later(self._recycle_in(slot))
+
+    async def _recycle_in(self, slot: _Slot) -> None:
+        try:
+            await self._replace_in(slot)
+        except StartFailed as error:  # the old one serves on, and is looked at again after its next call
+            log.error("worker did not start", extra={"model": self._launch.model, "reason": str(error)})
+        finally:
+            slot.recycling = False
+
+    def _watch_memory(self, limit_bytes: int) -> None:
+        for worker in tuple(self._ready):
+            if worker.memory_bytes() > limit_bytes:
+                self._recycle(worker, "it uses more memory than allowed")
+        if self.state is not ExecutorState.STOPPED:
+            asyncio.get_running_loop().call_later(MEMORY_LOOK_S, self._watch_memory, limit_bytes)
+
+    def _do_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def _admitted(self, worker: Worker, description: Mapping[str, Any]) -> None:
         self._ready.append(worker)
