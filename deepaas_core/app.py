@@ -106,7 +106,16 @@ def guard_of(settings: Settings) -> Guard:
 def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Executor:
     """The executor that the settings ask for."""
     workers = settings.workers_for(launch.model)
-    limits = Limits(workers.count, workers.max_queue, workers.restart_backoff_max_s)
+    delay_ms = workers.max_batch_delay_ms
+    limits = Limits(
+        workers=workers.count,
+        max_queue=workers.max_queue,
+        restart_pause_max_s=workers.restart_backoff_max_s,
+        max_batch_size=workers.max_batch_size,
+        max_batch_delay_s=None if delay_ms is None else delay_ms / 1000,
+        max_calls=workers.max_calls,
+        max_memory_bytes=workers.memory_limit_mb * 2**20 if workers.memory_limit_mb else None,
+    )
     if workers.executor == "inline":
         return Inline(launch, limits, on_change)
     return Pool(launch, limits, on_change)

@@ -72,6 +72,16 @@ class Workers:
     max_queue: int = setting(100, "Calls that may wait for a model; more answer 503 at once.", least=0)
     max_result_mb: int = setting(64, "Largest encoded result, in MiB.", least=1)
     restart_backoff_max_s: float = setting(30.0, "Longest pause, in seconds, before a model is tried again.", least=0.1)
+    max_batch_size: int = setting(64, "Calls that `predict_batch` gets at once, at most.", least=1)
+    max_batch_delay_ms: float | None = setting(
+        None,
+        "Milliseconds to wait for more calls before each batch; left out, a rule that tunes itself decides.",
+        least=0,
+    )
+    max_calls: int | None = setting(None, "Calls after which a process is replaced by a new one.", least=1)
+    memory_limit_mb: int | None = setting(
+        None, "Memory, in MiB, above which a process is replaced by a new one.", least=1
+    )
 
 
 @dataclass(frozen=True)

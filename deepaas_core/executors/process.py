@@ -185,6 +185,13 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
+    def memory_bytes(self) -> int:
+        """The memory that the process holds by now; 0 once it is gone."""
+        try:
+            return int(psutil.Process(self.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
     async def start(self) -> Mapping[str, Any]:
         """Wait until the model is loaded and warm.
 

@@ -224,3 +224,24 @@ async def test_descriptors_and_processes_stay_level_over_many_crashes(pool):
     await until(lambda: len(me.children()) == 1)
     assert me.num_fds() <= before[0] + 2
     assert me.num_threads() <= before[1] + os.cpu_count() + 4
+
+
+async def test_a_worker_is_replaced_after_its_number_of_calls_and_no_call_is_lost():
+    pool = await up(Pool(LAUNCH, Limits(workers=1, max_calls=20)))
+    pids = set()
+    async with asyncio.timeout(20):
+        while len(pids) < 3:
+            pids.update(
+                [answer(result) for result in await asyncio.gather(*(pool.call(told({"do": "pid"})) for _ in range(8)))]
+            )
+    await pool.close(drain_s=1.0)
+
+
+async def test_a_worker_that_holds_too_much_memory_is_replaced():
+    pool = await up(Pool(LAUNCH, Limits(workers=1, max_memory_bytes=150 * 2**20)))
+    before = answer(await pool.call(told({"do": "pid"})))
+    await pool.call(told({"do": "keep", "mb": 200}))
+    async with asyncio.timeout(20):
+        while answer(await pool.call(told({"do": "pid"}))) == before:
+            await asyncio.sleep(0.01)
+    await pool.close(drain_s=1.0)

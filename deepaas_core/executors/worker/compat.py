@@ -1,8 +1,9 @@
 """What older model packages import or write, made to work in an environment that no longer has it.
 
-Two things. A stand-in for the parts of ``deepaas`` that models import, offered only where the real package is not
-installed. And the old spellings of marshmallow fields (``missing=``, bare ``description=``), which are put right as
-soon as the model itself imports marshmallow, whichever version that is.
+Two things. Stand-ins for the parts of ``deepaas`` and ``pkg_resources`` that models import, offered only where the
+real package is not installed. And old ways of using other libraries, which are put right as soon as the model itself
+imports one: the spellings of marshmallow fields (``missing=``, bare ``description=``), reasons of aiohttp's exceptions
+that are no single line, and ``PKG-INFO``.
 """
 
 import functools
@@ -19,7 +20,7 @@ import types
 from collections.abc import Sequence
 from typing import Any, BinaryIO, Callable, NamedTuple, Optional, Union
 
-FIELDS = "marshmallow.fields"
+from . import resources
 
 
 def install() -> None:
@@ -27,9 +28,9 @@ def install() -> None:
     if not any(isinstance(finder, _StandIns) for finder in sys.meta_path):
         sys.meta_path.append(_StandIns())
         sys.meta_path.insert(0, _AfterImport())
-    fields = sys.modules.get(FIELDS)
-    if fields is not None:
-        accept_old_spellings(fields)
+    for name, put_right in _CHANGES.items():
+        if name in sys.modules:
+            put_right(sys.modules[name])
 
 
 # The stand-in for deepaas.
@@ -114,17 +115,18 @@ _STAND_INS: dict[str, dict[str, Any]] = {
     "deepaas.model.v2": {},
     "deepaas.model.v2.base": {"BaseModel": BaseModel},
     "deepaas.model.v2.wrapper": {"UploadedFile": UploadedFile},
+    "pkg_resources": {name: value for name, value in vars(resources).items() if not name.startswith("__")},
 }
 _PACKAGES = ("deepaas", "deepaas.model", "deepaas.model.v2")
 
 
 class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """The last finder to be asked: finds our modules when nobody else has a ``deepaas``."""
+    """The last finder to be asked: finds our modules when nobody else has the package."""
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        top = sys.modules.get("deepaas")
+        top = sys.modules.get(fullname.partition(".")[0])
         real = top is not None and not isinstance(getattr(top, "__loader__", None), _StandIns)
         if fullname not in _STAND_INS or real:
             return None
@@ -134,20 +136,20 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         vars(module).update(_STAND_INS[module.__name__])
 
 
-# Old spellings of marshmallow fields.
+# Old ways of using other libraries.
 
 
 class _AfterImport(importlib.abc.MetaPathFinder):
-    """Sees to it that marshmallow's fields are put right as soon as somebody imports them."""
+    """Sees to it that other libraries are put right as soon as somebody imports them."""
 
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        if fullname != FIELDS:
+        if fullname not in _CHANGES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            _run_afterwards(spec.loader, accept_old_spellings)
+            _run_afterwards(spec.loader, _CHANGES[fullname])
         return spec
 
 
@@ -215,6 +217,44 @@ def _with_refusal(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     return validator
 
+
+def accept_any_reason(exceptions: Any) -> None:
+    """Let ``aiohttp.web_exceptions`` take any object as the reason, as ``HTTPBadRequest(reason=error)`` does."""
+    original = exceptions.HTTPException.__init__
+    if getattr(original, "_takes_any_reason", False):
+        return
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("reason") is not None:
+            kwargs["reason"] = " ".join(str(kwargs["reason"]).split())
+        original(self, *args, **kwargs)
+
+    __init__._takes_any_reason = True  # type: ignore[attr-defined]
+    exceptions.HTTPException.__init__ = __init__
+
+
+def find_package_information(pkg_resources: Any) -> None:
+    """Let ``pkg_resources`` find ``PKG-INFO`` of what was installed from a wheel, where it is called ``METADATA``."""
+    provider = getattr(pkg_resources, "NullProvider", None)
+    original = getattr(provider, "_get_metadata_path", None)
+    if provider is None or original is None or getattr(original, "_finds_package_information", False):
+        return
+
+    @functools.wraps(original)
+    def _get_metadata_path(self: Any, name: str) -> Any:
+        from_wheel = str(getattr(self, "egg_info", "")).endswith(".dist-info")
+        return original(self, "METADATA" if name == "PKG-INFO" and from_wheel else name)
+
+    _get_metadata_path._finds_package_information = True  # type: ignore[attr-defined]
+    provider._get_metadata_path = _get_metadata_path
+
+
+_CHANGES: dict[str, Callable[[Any], None]] = {
+    "marshmallow.fields": accept_old_spellings,
+    "aiohttp.web_exceptions": accept_any_reason,
+    "pkg_resources": find_package_information,
+}
 
 #: What stands behind an upload on the worker line, in the order of ``UploadedFile``.
 UPLOAD_MEMBERS: tuple[str, ...] = UploadedFile._fields

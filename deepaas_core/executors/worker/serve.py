@@ -17,7 +17,7 @@ from typing import Any
 
 from . import compat, encoding, frames, guard
 from .calling import Caller, Outcome, Refusal
-from .describing import describe
+from .describing import Description, describe
 from .loading import load
 
 PROTOCOL = 1
@@ -118,8 +118,8 @@ def prepare(config: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
     plugin = load(config["target"])
     description = describe(plugin)
     plain = description.plain()
-    plain["metadata"] = _tell(description.hooks.get("get_metadata"))
-    plain["signature"] = _tell(description.hooks.get("get_signature"))
+    plain["metadata"] = _tell("get_metadata", description)
+    plain["signature"] = _tell("get_signature", description)
     warm = description.hooks.get("warm")
     if warm is not None and config.get("warm", True):
         with contextlib.suppress(NotImplementedError):
@@ -129,13 +129,18 @@ def prepare(config: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
     return Caller(description, rules, config.get("max_result_bytes", 64 * 2**20)), plain
 
 
-def _tell(hook: Any) -> Any:
-    """What a hook without arguments says about the model, as plain data."""
+def _tell(name: str, description: Description) -> Any:
+    """What a hook without arguments says about the model, as plain data; a failure of it is only a warning."""
+    hook = description.hooks.get(name)
     if hook is None:
         return None
     try:
         return frames.loads(encoding.encode(hook()))
     except NotImplementedError:
+        return None
+    except Exception as error:  # the model can predict all the same
+        told = encoding.describe_exception(error)
+        description.warnings.append(f"{name}() failed: {told['kind']}: {told['message']}"[:2000])
         return None
 
 
