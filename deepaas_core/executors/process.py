@@ -28,7 +28,7 @@ from deepaas_core.domain.model import Capability
 from deepaas_core.executors.base import Call, Result, failure
 from deepaas_core.executors.output import Output
 from deepaas_core.executors.streaming import Pieces
-from deepaas_core.executors.worker import frames
+from deepaas_core.executors.worker import frames, slots
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +114,14 @@ class Ticket:
 class Shipment:
     """What is sent to a worker as one frame: a single call, or a batch of calls with equal arguments."""
 
-    __slots__ = ("batch", "id", "taken_back", "tickets", "worker")
+    __slots__ = ("batch", "id", "slot", "taken_back", "tickets", "worker")
 
     def __init__(self, number: int, tickets: list[Ticket], batch: bool, worker: Worker):
         self.id = number
         self.tickets = tickets
         self.batch = batch
         self.worker = worker
+        self.slot: int | None = None
         self.taken_back = False
         for ticket in tickets:
             ticket.shipment = self
@@ -133,6 +134,9 @@ class Shipment:
             header["hook"] = Capability.PREDICT_BATCH
             header["rows"] = len(self.tickets)
             header["buffers"] = [len(ticket.call.body) for ticket in self.tickets]
+        if self.slot is not None:
+            header["slot"] = [self.slot, len(self.tickets[0].call.body)]
+            return frames.encode(header)
         return frames.encode(header, *(ticket.call.body for ticket in self.tickets))
 
 
@@ -217,6 +221,10 @@ class Worker:
         """Give the worker one more call, or a batch of them."""
         shipment = Shipment(number, tickets, batch, self)
         self.pending.append(shipment)
+        body = tickets[0].call.body
+        if not batch and len(body) >= slots.LARGE_BYTES and self._free:
+            shipment.slot = self._free.pop()
+            self._to_worker[shipment.slot].write(body)
         self._send(shipment.frame())
 
     def take_back(self, shipment: Shipment) -> None:
@@ -256,6 +264,11 @@ class Worker:
     def _spawn(self) -> None:
         self._closing = False
         ours, theirs = socket.socketpair()
+        incoming = [slots.create() for _ in range(slots.COUNT)]
+        outgoing = [slots.create() for _ in range(slots.COUNT)]
+        self._to_worker = [slots.Slot(descriptor) for descriptor in incoming]
+        self._from_worker = [slots.Slot(descriptor) for descriptor in outgoing]
+        self._free = set(range(slots.COUNT))
         arguments = [self.launch.interpreter, str(PROGRAM), "serve", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
@@ -263,7 +276,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *incoming, *outgoing],
                 env=self.launch.environment(self._tag),
                 start_new_session=True,
             )
@@ -284,6 +297,7 @@ class Worker:
             "parent": os.getpid(),
             "max_result_bytes": self.launch.max_result_bytes,
             "guard": self.launch.guard,
+            "slots": [incoming, outgoing],
         }
         self._send(frames.encode(config))
 
@@ -307,6 +321,8 @@ class Worker:
         if self._writing:
             self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
+        for slot in (*self._to_worker, *self._from_worker):
+            slot.close()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)  # children it left behind in its group
         for output in self._outputs:
@@ -372,7 +388,7 @@ class Worker:
                     return
         except BlockingIOError:
             return
-        except (OSError, frames.BrokenLine, KeyError, TypeError, AttributeError, ValueError) as error:
+        except (OSError, frames.BrokenLine, LookupError, TypeError, AttributeError, ValueError) as error:
             self.kill(f"broke the protocol: {type(error).__name__}")
             self._loop.remove_reader(self._socket.fileno())
 
@@ -397,16 +413,30 @@ class Worker:
         if "piece" in header:
             self._received_piece(shipment.tickets[0], bytes(body))
             return
+        if "slot" in header:
+            body = self._take_from_slot(*header["slot"])
         duration_s = float(header["s"])
         if shipment.batch:
             self._received_batch(shipment, header, body, duration_s)
         else:
             self._answer(shipment.tickets[0], header, bytes(body), duration_s)
         self.pending.popleft()
+        if shipment.slot is not None:
+            self._to_worker[shipment.slot].release(len(shipment.tickets[0].call.body))
+            self._free.add(shipment.slot)
         self.calls += len(shipment.tickets)
         self._owner.settled(shipment, duration_s)
         if self._closing and not self.pending:
             self._hang_up()
+
+    def _take_from_slot(self, slot: int, size: int) -> bytes:
+        """A large answer, copied out so that the slot is free for the next."""
+        if not 0 <= size <= self.launch.max_result_bytes + 2**20:
+            raise frames.BrokenLine("an answer is larger than allowed")
+        body = bytes(self._from_worker[slot].view(size))
+        self._from_worker[slot].release(size)
+        self._send(frames.encode({"freed": slot}))
+        return body
 
     def _received_batch(
         self, shipment: Shipment, header: Mapping[str, Any], body: frames.Buffer, duration_s: float

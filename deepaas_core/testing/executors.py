@@ -100,6 +100,13 @@ class ExecutorContract:
         with pytest.raises(errors.MalformedBody):
             await started.call(call)
 
+    async def test_large_values_come_back_as_they_went_however_many(self, started: Executor) -> None:
+        values = [
+            str(number) * size for number, size in enumerate([300_000, 10, 1_000_000, 500_000, 2_000_000, 600_000])
+        ]
+        results = await asyncio.gather(*(started.call(told(value)) for value in values))
+        assert [answer(result) for result in results] == values
+
     async def test_a_generator_answers_piece_by_piece(self, started: Executor) -> None:
         result = await started.call(said("one two three"))
         assert result.pieces is not None

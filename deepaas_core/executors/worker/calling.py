@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import io
+import math
 import os
 import sys
 import types
@@ -15,6 +16,8 @@ from .describing import Description, Invalid
 JSON_TYPES = ("application/json", "*/*")
 NPY, OCTETS = "application/x-npy", "application/octet-stream"
 MAX_DEPTH = 100
+MAX_NPY_HEAD_BYTES = 64 * 1024
+_NPY_HEADERS = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}
 
 
 class Refusal(Exception):
@@ -294,12 +297,21 @@ def _depth(text: bytes) -> int:
 
 
 def _read_npy(body: frames.Buffer) -> Any:
+    """The array in a ``.npy`` body, copied once into memory that is the model's own."""
     try:
         import numpy
     except ImportError:
         raise Refusal("media", message="This model has no numpy, so it cannot read application/x-npy.") from None
     try:
-        return numpy.load(io.BytesIO(body), allow_pickle=False)
+        head = io.BytesIO(bytes(body[:MAX_NPY_HEAD_BYTES]))
+        version = numpy.lib.format.read_magic(head)
+        if version not in _NPY_HEADERS:
+            return numpy.load(io.BytesIO(body), allow_pickle=False)
+        shape, by_column, dtype = getattr(numpy.lib.format, _NPY_HEADERS[version])(head)
+        if dtype.hasobject or dtype.itemsize * math.prod(shape) != len(body) - head.tell():
+            raise ValueError("objects, or another size than the header says")
+        array = numpy.frombuffer(body, dtype, offset=head.tell())
+        return array.reshape(shape, order="F" if by_column else "C").copy(order="K")
     except Exception:
         raise Refusal("malformed", message="The body is not a numpy array in the .npy format.") from None
 

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from typing import Any
 
-from . import compat, encoding, frames, guard
+from . import compat, encoding, frames, guard, slots
 from .calling import Caller, Outcome, Refusal
 from .describing import Description, describe
 from .loading import load
@@ -37,6 +37,26 @@ class Line:
         self._pid = os.getpid()
         self._waiting: deque[frames.Frame] = deque()
         self._taken_back: set[int] = set()
+        self._incoming: list[slots.Slot] = []
+        self._outgoing: list[slots.Slot] = []
+        self._free: set[int] = set()
+
+    def open_slots(self, incoming: list[int], outgoing: list[int]) -> None:
+        """Use these descriptors for what is large."""
+        for descriptor in (*incoming, *outgoing):
+            os.set_inheritable(descriptor, False)
+        self._incoming = [slots.Slot(descriptor) for descriptor in incoming]
+        self._outgoing = [slots.Slot(descriptor) for descriptor in outgoing]
+        self._free = set(range(len(outgoing)))
+
+    def send_answer(self, header: dict[str, Any], body: bytes) -> None:
+        """Send an answer, a large one through a slot if one is free."""
+        if len(body) >= slots.LARGE_BYTES and self._free:
+            slot = self._free.pop()
+            self._outgoing[slot].write(body)
+            self.send({**header, "slot": [slot, len(body)]})
+        else:
+            self.send(header, body)
 
     def send(self, header: dict[str, Any], *buffers: frames.Buffer) -> None:
         if os.getpid() != self._pid:
@@ -77,7 +97,12 @@ class Line:
             for header, body in self._decoder.feed(data):
                 if "cancel" in header:
                     self._taken_back.add(header["cancel"])
+                elif "freed" in header:
+                    self._free.add(header["freed"])
                 else:
+                    if "slot" in header:
+                        slot, size = header["slot"]
+                        body = self._incoming[slot].view(size)
                     self._waiting.append((header, body))
                     block = False
             if len(data) < 1 << 18 and not block:
@@ -89,6 +114,7 @@ def main(descriptor: int) -> None:
     os.set_inheritable(descriptor, False)  # processes that the model starts must not hold the line open
     line = Line(socket.socket(fileno=descriptor))
     config, _ = line.next()
+    line.open_slots(*config["slots"])
     _die_with(config["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the server decides
     try:
@@ -163,7 +189,7 @@ def _serve_one(line: Line, caller: Caller, header: dict[str, Any], body: frames.
     except Refusal as refusal:
         line.send({**_head(refusal), "id": call, "s": time.perf_counter() - started})
         return
-    line.send({**_head(answer), "id": call, "s": time.perf_counter() - started}, answer.body)
+    line.send_answer({**_head(answer), "id": call, "s": time.perf_counter() - started}, answer.body)
 
 
 def _head(answer: Outcome) -> dict[str, Any]:
