@@ -286,12 +286,14 @@ def reference() -> str:
                 "|---|---|---|---|",
             ]
         short = f" (`--{described.short}`)" if described.short else ""
-        default = "" if described.default in ("", ()) else f"`{_toml(described.default)}`"
+        default = "" if described.default in _NOTHING else f"`{_toml(described.default)}`"
         lines.append(f"| `{group}.{name}`{short} | {described.type} | {default} | {described.doc} |")
     return "\n".join(lines) + "\n"
 
 
 _MISSING = fields(Settings)[0].default
+#: Defaults that need not be shown.
+_NOTHING: tuple[Any, ...] = ("", (), None)
 
 
 @dataclass(frozen=True)
@@ -320,7 +322,7 @@ def _add_flag(parser: argparse.ArgumentParser, flag: str, described: Setting, sh
 
 
 def _help(described: Setting) -> str:
-    default = "" if described.default in ("", ()) else f" (default: {_toml(described.default)})"
+    default = "" if described.default in _NOTHING else f" (default: {_toml(described.default)})"
     return (described.doc.rstrip(".") + default).replace("%", "%%")
 
 
@@ -388,6 +390,8 @@ def _convert(item: Field[Any], kind: Any, value: Any, where: str) -> Any:
     except (OverflowError, TypeError, ValueError):
         raise SettingsError(f"{where} must be {_expected(item, kind)}, not {value!r}.") from None
     least, most = item.metadata.get("least"), item.metadata.get("most")
+    if converted is None:
+        return None
     if (least is not None and converted < least) or (most is not None and converted > most):
         raise SettingsError(f"{where} must be {_expected(item, kind)}, not {value!r}.")
     return converted
@@ -445,13 +449,15 @@ def _truth(value: Any) -> bool:
 
 
 def _expected(item: Field[Any], kind: Any) -> str:
-    least, most = item.metadata.get("least"), item.metadata.get("most")
-    name = _type_name(kind)
-    if name.startswith(("whole", "number", "list", "folder")):
+    name, comma, nothing = _type_name(kind).partition(", or nothing")
+    if name in ("whole number", "number", "list of texts", "folder"):
         name = f"a {name}"
+    least, most = item.metadata.get("least"), item.metadata.get("most")
     if least is not None and most is not None:
-        return f"{name} from {least:g} to {most:g}"
-    return name + (f" of at least {least:g}" if least is not None else "")
+        name += f" from {least:g} to {most:g}"
+    elif least is not None:
+        name += f" of at least {least:g}"
+    return name + comma + nothing
 
 
 def _type_name(kind: Any) -> str:

@@ -53,7 +53,7 @@ def test_the_command_line_may_set_back_to_the_default(toml):
 @pytest.mark.parametrize("described", list(describe()), ids=lambda described: described.name)
 def test_every_setting_has_three_spellings_and_a_meaning(described, toml):
     group, name = described.name.split(".")
-    shown = "1" if described.type in ("whole number", "number", "true or false") else "/one"
+    shown = "1" if described.type.startswith(("whole number", "number", "true")) else "/one"
     if described.type.startswith("one of "):
         shown = described.type.removeprefix("one of ").split(", ")[-1]
     loaded = [
@@ -141,6 +141,7 @@ def test_the_data_folder_follows_the_home_and_the_environment_that_is_given(monk
         (["--data-dir", ""], {}, "", "--data-dir must be a folder, not ''."),
         (["--log-format", "xml"], {}, "", "--log-format must be one of auto, text, json, not 'xml'."),
         (["--port"], {}, "", "--port"),
+        (["--workers-max-calls", "0"], {}, "", "must be a whole number of at least 1, or nothing, not '0'."),
         (["--prot", "1"], {}, "", "Unknown argument '--prot'. Did you mean '--port'?"),
         ([], {}, "[web]\nprot = 1", "server.toml: web has no setting 'prot'. Did you mean 'port'?"),
         ([], {}, "[wbe]\nport = 1", "server.toml: unknown table [wbe]. Did you mean 'web'?"),
@@ -167,6 +168,19 @@ def test_a_file_that_cannot_be_read_is_named(name, tmp_path):
     assert f"{tmp_path / name} cannot be read" in refused(["--config", str(tmp_path / name)])
 
 
+@pytest.mark.parametrize(
+    "argv, environ, text",
+    [
+        (["--workers-memory-limit-mb", ""], {}, ""),
+        ([], {"DEEPAAS_CORE_WORKERS_MEMORY_LIMIT_MB": ""}, "workers.memory_limit_mb = 100"),
+        ([], {}, "workers.memory_limit_mb = ''"),
+    ],
+    ids=["command line", "environment", "file"],
+)
+def test_a_setting_that_may_be_left_out_is_left_out_by_empty_text(argv, environ, text, toml):
+    assert Settings.load(argv, environ, toml(text)).workers.memory_limit_mb is None
+
+
 def test_settings_do_not_change():
     settings = Settings.load()
     with pytest.raises(AttributeError):
@@ -174,6 +188,13 @@ def test_settings_do_not_change():
 
 
 def test_names_carry_the_unit_of_a_number():
-    without_unit = {"web.port", "workers.count", "workers.max_queue", "training.max_concurrent_runs"}
-    numbers = {described.name for described in describe() if described.type in ("whole number", "number")}
+    without_unit = {
+        "web.port",
+        "workers.count",
+        "workers.max_queue",
+        "workers.max_calls",
+        "workers.max_batch_size",
+        "training.max_concurrent_runs",
+    }
+    numbers = {described.name for described in describe() if "number" in described.type}
     assert {name for name in numbers if not re.search(r"_(mb|s|ms)$", name)} == without_unit
