@@ -96,3 +96,34 @@ def test_a_file_of_the_oldest_generation_reads_and_saves(tmp_path):
         file.seek(0)
         file.save(tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == b"content"
+
+
+def test_models_find_their_own_metadata_without_pkg_resources(tmp_path):
+    installed = tmp_path / "nice_model-1.2.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: nice-model\nVersion: 1.2\nAuthor: Ann\n\nText.\n")
+    code = f"""
+    import importlib.machinery
+    find = importlib.machinery.PathFinder.find_spec
+    importlib.machinery.PathFinder.find_spec = lambda *what: None if "pkg_resources" in what else find(*what)
+    import pkg_resources
+    found = pkg_resources.get_distribution("nice_model")
+    listed = list(pkg_resources.find_distributions({str(tmp_path)!r}, only=True))
+    print(found.version, [line for line in found.get_metadata_lines("PKG-INFO") if line.startswith("A")], len(listed))
+    try:
+        pkg_resources.get_distribution("no-such-model")
+    except pkg_resources.DistributionNotFound as error:
+        print(error)
+    print(pkg_resources.parse_version("0.10.0") >= pkg_resources.parse_version("0.5.0"))
+    """
+    lines = ["1.2 ['Author: Ann'] 1", "The 'no-such-model' distribution was not found.", "True"]
+    assert run(code, tmp_path).splitlines() == lines
+
+
+@pytest.mark.parametrize("reason", ["ValueError('not\\nso')", "'not so'"])
+def test_an_http_exception_takes_any_reason(reason):
+    code = f"""
+    from aiohttp.web import HTTPBadRequest
+    print(HTTPBadRequest(reason={reason}).reason)
+    """
+    assert run(code) == "not so"

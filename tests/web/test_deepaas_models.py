@@ -91,3 +91,39 @@ async def test_a_missing_file_is_named(serve):
     response = await client.post("/api/v1/models/second/predict", data={"top": "5"})
     assert response.status == 422
     assert [error["pointer"] for error in (await response.json())["errors"]] == ["/image"]
+
+
+async def test_a_model_whose_metadata_cannot_be_read_predicts_all_the_same(serve):
+    code = """
+        from aiohttp.web import HTTPBadRequest
+
+        def get_metadata():
+            try:
+                raise FileNotFoundError("No PKG-INFO.")
+            except Exception as error:
+                raise HTTPBadRequest(reason=error)
+
+        def predict(**kwargs):
+            return 1
+    """
+    client = await serve(vague=code)
+    response = await client.post("/api/v1/models/vague/predict")
+    assert (await response.json())["prediction"] == 1
+    document = await (await client.get("/api/v1/models/vague")).json()
+    assert document["metadata"]["description"] == "The vague plugin."
+
+
+async def test_an_exception_as_the_reason_of_an_http_exception_is_told(serve):
+    code = """
+        from aiohttp.web import HTTPBadRequest
+
+        def predict(**kwargs):
+            try:
+                raise ValueError("no data\\nat all")
+            except Exception as error:
+                raise HTTPBadRequest(reason=error)
+    """
+    client = await serve(wrapping=code)
+    response = await client.post("/api/v1/models/wrapping/predict")
+    assert response.status == 422
+    assert "no data at all" in await response.text()
