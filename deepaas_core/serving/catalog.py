@@ -116,6 +116,10 @@ class Catalog:
                     raise errors.ModelNotReady(name, problem.reason, retry_after_s=60) from None
             raise errors.ModelNotFound(name) from None
 
+    def serves(self, name: str) -> bool:
+        """Whether there is a model of this name, in whatever state."""
+        return name in self._entries
+
     def offering(self, name: str, capability: Capability) -> Model:
         """The model of this name, if it has the capability and can take calls.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from deepaas_core import errors
@@ -10,6 +12,7 @@ from deepaas_core.domain.model import Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.telemetry.metrics import Counts
 
 log = logging.getLogger(__name__)
 
@@ -20,9 +23,13 @@ class Predictor:
     Args:
         catalog: The models.
         timeout_s: A model's time limit, in seconds, by its name.
+
+    Attributes:
+        counts: What became of the calls.
     """
 
     def __init__(self, catalog: Catalog, timeout_s: Callable[[str], float]):
+        self.counts = Counts()
         self._catalog = catalog
         self._timeout_s = timeout_s
 
@@ -39,6 +46,7 @@ class Predictor:
         """
         limit_s = self._timeout_s(model.name)
         call.timeout_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
+        started = time.perf_counter()
         try:
             result = await self._catalog.entry(model.name).executor.call(call)
         except errors.ModelFailure as failure:
@@ -52,7 +60,18 @@ class Predictor:
                     "traceback": failure.traceback,
                 },
             )
+            self._count(call, model, type(failure).__name__)
             raise
+        except errors.DeepaasError as error:
+            self._count(call, model, type(error).__name__)
+            raise
+        except asyncio.CancelledError:
+            self._count(call, model, "Cancelled")
+            raise
+        self._count(call, model, "ok", result.duration_s or time.perf_counter() - started)
         return Prediction(
             model.name, model.version, result.body, result.media_type, result.path, result.duration_s, result.pieces
         )
+
+    def _count(self, call: Call, model: Model, outcome: str, seconds: float | None = None) -> None:
+        self.counts.call(model.name, call.hook, outcome, seconds)

@@ -139,6 +139,10 @@ class Trainer:
         states = () if state is None else (state,)
         return await self._store.list(model=model, states=states, limit=limit, before=before)
 
+    async def count(self) -> Mapping[RunState, int]:
+        """How many runs are in each state."""
+        return await self._store.count()
+
     async def cancel(self, run_id: str) -> Run:
         """End a run; its processes are gone when this returns. Cancelling it again changes nothing.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from deepaas_core.domain.training import Run, RunState
@@ -55,6 +55,10 @@ class RunStore(Protocol):
 
     async def queue(self, limit: int) -> Sequence[Run]:
         """The queued runs that have waited longest, oldest first."""
+        ...
+
+    async def count(self) -> Mapping[RunState, int]:
+        """How many runs are in each state; states without any may be missing."""
         ...
 
     async def replace(self, old: Run, new: Run) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -49,6 +50,9 @@ class MemoryRunStore:
 
     async def queue(self, limit: int) -> Sequence[Run]:
         return list(islice((run for run in self._runs.values() if run.state is RunState.QUEUED), limit))
+
+    async def count(self) -> Mapping[RunState, int]:
+        return Counter(run.state for run in self._runs.values())
 
     async def replace(self, old: Run, new: Run) -> bool:
         now = self._runs.get(old.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,6 +151,11 @@ class SqlRunStore:
         return await self._rows(
             sa.select(*_IN_LISTS).where(runs.c.state == str(RunState.QUEUED)).order_by(runs.c.number).limit(limit)
         )
+
+    async def count(self) -> Mapping[RunState, int]:
+        query = sa.select(runs.c.state, sa.func.count()).group_by(runs.c.state)
+        async with self._transaction() as connection:
+            return {RunState(state): number for state, number in await connection.execute(query)}
 
     async def replace(self, old: Run, new: Run) -> bool:
         unchanged = [runs.c.id == old.id, runs.c.state == str(old.state)]

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,10 +16,12 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.gauges import measure
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
-from deepaas_core.web import health, keys, observe, problems
+from deepaas_core.telemetry.metrics import Counts, render
+from deepaas_core.web import health, keys, metrics, observe, problems
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import models, runs
 from deepaas_core.web.ui import pages
@@ -31,9 +34,18 @@ _NO_LOG.disabled = True
 
 
 def build(
-    settings: Settings, catalog: Catalog, predictor: Predictor, trainer: Trainer, guard: Guard, scratch: Path
+    settings: Settings,
+    catalog: Catalog,
+    predictor: Predictor,
+    trainer: Trainer,
+    guard: Guard,
+    scratch: Path,
+    scrape: keys.Scrape | None = None,
 ) -> web.Application:
-    """The application over the given parts; opens and closes none of them."""
+    """The application over the given parts; opens and closes none of them.
+
+    A process that is not the whole server is told how to ``scrape`` the metrics of all.
+    """
     app = web.Application(
         middlewares=[observe.observing, same_origin], client_max_size=settings.web.max_body_mb * 2**20
     )
@@ -43,11 +55,17 @@ def build(
     app[keys.TRAINER] = trainer
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
+    app[keys.COUNTS] = predictor.counts
+    app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, predictor.counts)
     base = settings.web.base_path.rstrip("/")
-    for route in (*health.ROUTES, *problems.ROUTES, *models.ROUTES, *runs.ROUTES, *pages.ROUTES):
+    for route in (*health.ROUTES, *metrics.ROUTES, *problems.ROUTES, *models.ROUTES, *runs.ROUTES, *pages.ROUTES):
         app.router.add_route(route.method, base + route.path, route.handler, expect_handler=_expecting)
     app.cleanup_ctx.append(observe.access_log)
     return app
+
+
+async def _scrape(catalog: Catalog, trainer: Trainer, counts: Counts, accept: str) -> tuple[bytes, str]:
+    return render(counts, await measure(catalog, trainer), accept)
 
 
 @web.middleware

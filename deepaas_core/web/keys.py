@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
+from deepaas_core.telemetry.metrics import Counts
 
 SETTINGS = web.AppKey("settings", Settings)
 CATALOG = web.AppKey("catalog", Catalog)
@@ -20,3 +22,8 @@ TRAINER = web.AppKey("trainer", Trainer)
 SCRATCH = web.AppKey("scratch", Path)
 #: Which addresses a ``predict/url`` may lead to.
 GUARD = web.AppKey("guard", Guard)
+#: What this process has counted.
+COUNTS = web.AppKey("counts", Counts)
+#: Makes the page of metrics of the whole server, for an ``Accept``, and its content type.
+Scrape = Callable[[str], Awaitable[tuple[bytes, str]]]
+SCRAPE: web.AppKey[Scrape] = web.AppKey("scrape")

@@ -18,13 +18,15 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.telemetry.logs import request_id as current_request_id
 from deepaas_core.web import problems
-from deepaas_core.web.keys import SETTINGS
+from deepaas_core.web.keys import CATALOG, COUNTS, SETTINGS
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("deepaas_core.access")
 
 REQUEST_ID = "X-Request-ID"
 WRITE_EVERY_S = 0.25
+#: The status that a request is counted under whose client left before there was one.
+CLIENT_GONE = 499
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -44,6 +46,7 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         response = problems.from_http(error, request, request_id)
     except (asyncio.CancelledError, ConnectionResetError):
+        _count(request, CLIENT_GONE, time.perf_counter() - started)
         raise
     except Exception:
         log.exception("unforeseen error")
@@ -54,14 +57,29 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
         current_request_id.reset(token)
     if not response.prepared:
         response.headers[REQUEST_ID] = request_id
+    seconds = time.perf_counter() - started
+    _count(request, response.status, seconds)
     lines = request.app.get(_LINES)
     if lines is not None:
         lines.append(
             f"{request.remote} {request.method} {request.rel_url.raw_path} {response.status} "
             f"{response.body_length if response.prepared else _length(response)} "
-            f"{(time.perf_counter() - started) * 1000:.1f}ms {request_id}"
+            f"{seconds * 1000:.1f}ms {request_id}"
         )
     return response
+
+
+def _count(request: web.Request, status: int, seconds: float) -> None:
+    """Count the request under labels that no client can make up."""
+    match = request.match_info
+    resource = match.route.resource
+    if resource is None:
+        request.app[COUNTS].request("", "", "", status, seconds)
+        return
+    model = match.get("model", "")
+    if model and not request.app[CATALOG].serves(model):
+        model = ""
+    request.app[COUNTS].request(request.method, resource.canonical, model, status, seconds)
 
 
 async def access_log(app: web.Application) -> AsyncIterator[None]:

@@ -49,6 +49,15 @@ class RunStoreContract:
         await store.replace(running, running.succeed(NOW, {"loss": [0.5, None]}))
         assert (await store.get(queued.id)).result == {"loss": [0.5, None]}
 
+    async def test_runs_are_counted_by_state(self, store):
+        assert not any((await store.count()).values())
+        for _ in range(2):
+            await store.add(a_run())
+        running = a_run()
+        await store.add(running)
+        await store.replace(running, running.start(NOW))
+        assert await store.count() == {RunState.QUEUED: 2, RunState.RUNNING: 1}
+
     async def test_an_unknown_id_is_not_found(self, store):
         with pytest.raises(RunNotFound):
             await store.get("0" * 32)

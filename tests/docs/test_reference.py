@@ -12,7 +12,8 @@ from aiohttp import web
 from deepaas_core import errors, settings
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.training import RunState
-from deepaas_core.web import health, problems
+from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges, render
+from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
 from deepaas_core.web.rest import models, runs
 
@@ -50,10 +51,21 @@ def test_every_hook_is_in_the_reference(capability: Capability):
 
 
 @pytest.mark.parametrize(
-    "route", [*models.ROUTES, *runs.ROUTES, *health.ROUTES, *problems.ROUTES], ids=lambda route: route.path
+    "route",
+    [*models.ROUTES, *runs.ROUTES, *health.ROUTES, *metrics.ROUTES, *problems.ROUTES],
+    ids=lambda route: route.path,
 )
 def test_every_route_is_in_the_reference(route: web.RouteDef):
     assert f"`{route.method} {route.path}`" in (REFERENCE / "rest.md").read_text()
+
+
+def test_every_metric_is_in_the_reference():
+    models = (ModelGauges("m", "ready", 0, 0, 0),)
+    page, _ = render(Counts(), Gauges("1.0", ("ready",), models, {"queued": 1}, {("server", ""): 1}))
+    names = re.findall(r"^# TYPE (\w+)", page.decode(), re.MULTILINE)
+    assert len(names) > 8
+    for name in names:
+        assert f"| `{name}` |" in (REFERENCE / "metrics.md").read_text()
 
 
 @pytest.mark.parametrize("state", list(RunState))

@@ -91,6 +91,12 @@ _PROBLEMS = {
 }
 
 
+_METRICS = {
+    "description": "Of the whole server, for Prometheus; OpenMetrics if `Accept` asks for it.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
+
+
 def declare_components(spec: APISpec) -> None:
     """Add the schemas and responses that routes refer to."""
     for name, schema in {"Problem": _ProblemSchema, "Model": _ModelSchema, "Run": _RunSchema}.items():
@@ -124,6 +130,7 @@ def server_paths() -> dict[str, Json]:
         },
         "/livez": {"get": _operation(_SERVER, "livez", "Does the server live?", answer("Yes.", {"type": "object"}))},
         "/readyz": {"get": _readyz()},
+        "/metrics": {"get": _operation(_SERVER, "get_metrics", "Read the metrics", _METRICS)},
         "/openapi.json": {"get": _operation(_SERVER, "get_openapi", "Read this document", document)},
     }
 

@@ -1,0 +1,210 @@
+"""Metrics for Prometheus: plain counts on the path of a request, and everything else only when somebody asks.
+
+Labels come from fixed sets: route templates, names of models that are served, statuses, states. Whatever a client makes
+up is counted under the empty label. Several processes count apart; their counts are added when they are shown.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+
+PREFIX = "deepaas_core_"
+#: Upper bounds of the histograms' buckets, in seconds.
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BUCKETS = (*map(str, BOUNDS), "+Inf")
+
+Labels = tuple[str, ...]
+
+
+class Series:
+    """How often something ended in which way, and how long it took."""
+
+    __slots__ = ("buckets", "outcomes", "seconds")
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.buckets = [0] * len(_BUCKETS)
+        self.seconds = 0.0
+
+    def observe(self, outcome: str, seconds: float | None) -> None:
+        """Count one more; None for one whose duration means nothing."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        if seconds is not None:
+            self.buckets[bisect_left(BOUNDS, seconds)] += 1
+            self.seconds += seconds
+
+
+class Counts:
+    """What one process has counted, or several together."""
+
+    __slots__ = ("calls", "requests")
+
+    def __init__(self) -> None:
+        self.requests: dict[Labels, Series] = {}
+        self.calls: dict[Labels, Series] = {}
+
+    def request(self, method: str, route: str, model: str, status: int, seconds: float) -> None:
+        """A request has been answered; ``route`` is its template, empty for a path that there is not."""
+        _observe(self.requests, (method, route, model), str(status), seconds)
+
+    def call(self, model: str, hook: str, outcome: str, seconds: float | None) -> None:
+        """A call of a model's hook has ended: ``ok``, or in what class of error.
+
+        The seconds are those that the hook worked on it; None if it gave no answer.
+        """
+        _observe(self.calls, (model, hook), outcome, seconds)
+
+    def add(self, plain: Mapping[str, Any]) -> None:
+        """Add what another process has counted."""
+        for name, table in (("requests", self.requests), ("calls", self.calls)):
+            for labels, outcomes, buckets, seconds in plain[name]:
+                series = table.setdefault(tuple(labels), Series())
+                for outcome, number in outcomes.items():
+                    series.outcomes[outcome] = series.outcomes.get(outcome, 0) + number
+                series.buckets = [ours + theirs for ours, theirs in zip(series.buckets, buckets, strict=True)]
+                series.seconds += seconds
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain data, for ``add``."""
+        return {"requests": _plain(self.requests), "calls": _plain(self.calls)}
+
+
+def _observe(table: dict[Labels, Series], labels: Labels, outcome: str, seconds: float | None) -> None:
+    series = table.get(labels)
+    if series is None:
+        series = table[labels] = Series()
+    series.observe(outcome, seconds)
+
+
+def _plain(table: Mapping[Labels, Series]) -> list[Any]:
+    return [[[*labels], dict(one.outcomes), list(one.buckets), one.seconds] for labels, one in table.items()]
+
+
+@dataclass(frozen=True)
+class ModelGauges:
+    """One model at this moment.
+
+    Attributes:
+        state: One of ``states`` of the whole.
+        waiting: Calls that wait for a worker.
+        workers: Workers that can take calls.
+        restarts: Workers that were restarted.
+    """
+
+    name: str
+    state: str
+    waiting: int
+    workers: int
+    restarts: int
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """The server at this moment.
+
+    Attributes:
+        version: The server's.
+        states: Every state that a model can be in.
+        models: The models that are served.
+        runs: Training runs by state; empty if the records cannot be read right now.
+        memory: Resident bytes by what a process does (``server``, ``http``, ``worker``) and for which model.
+        http_processes: Processes that answer requests.
+    """
+
+    version: str
+    states: tuple[str, ...]
+    models: tuple[ModelGauges, ...] = ()
+    runs: Mapping[str, int] = field(default_factory=dict)
+    memory: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    http_processes: int = 1
+
+
+def render(counts: Counts, gauges: Gauges, accept: str = "") -> tuple[bytes, str]:
+    """The page that Prometheus reads.
+
+    Args:
+        counts: Of all processes together.
+        gauges: Of this moment.
+        accept: The request's ``Accept``, by which the format is chosen.
+
+    Returns:
+        The page and its content type.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(counts, gauges))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class _Collector:
+    """Hands over what there is in the terms of ``prometheus_client``."""
+
+    def __init__(self, counts: Counts, gauges: Gauges):
+        self._counts, self._gauges = counts, gauges
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counted()
+        yield from self._of_models()
+        gauges = self._gauges
+        yield _gauge("info", "Always 1; the label says which version serves.", ["version"], [((gauges.version,), 1)])
+        runs = (((state,), number) for state, number in gauges.runs.items())
+        yield _gauge("training_runs", "Training runs on record.", ["state"], runs)
+        yield _gauge(
+            "process_resident_memory_bytes", "Memory of our processes.", ["process", "model"], gauges.memory.items()
+        )
+        yield _gauge("http_processes", "Processes that answer requests.", [], [((), gauges.http_processes)])
+
+    def _counted(self) -> Iterator[Metric]:
+        counts = self._counts
+        labels = ["method", "route", "model"]
+        yield _counter("http_requests", "Requests answered.", [*labels, "status"], counts.requests)
+        yield _histogram("http_request_duration_seconds", "Time to answer.", labels, counts.requests)
+        labels = ["model", "hook"]
+        yield _counter("model_calls", "Calls of models' functions.", [*labels, "outcome"], counts.calls)
+        yield _histogram("model_call_duration_seconds", "Time that models' functions took.", labels, counts.calls)
+
+    def _of_models(self) -> Iterator[Metric]:
+        models = self._gauges.models
+        waiting = (((model.name,), model.waiting) for model in models)
+        yield _gauge("model_queue_length", "Calls that wait for a worker.", ["model"], waiting)
+        workers = (((model.name,), model.workers) for model in models)
+        yield _gauge("model_workers", "Workers that can take calls.", ["model"], workers)
+        states = (((model.name, state), int(model.state == state)) for model in models for state in self._gauges.states)
+        yield _gauge("model_state", "1 for the state that the model is in.", ["model", "state"], states)
+        restarts = CounterMetricFamily(PREFIX + "model_worker_restarts", "Workers restarted.", labels=["model"])
+        for model in models:
+            restarts.add_metric([model.name], model.restarts)
+        yield restarts
+
+
+def _gauge(name: str, text: str, labels: list[str], values: Iterable[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=labels)
+    for given, value in values:
+        family.add_metric(given, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: list[str], table: Mapping[Labels, Series]) -> Metric:
+    family = CounterMetricFamily(PREFIX + name, text, labels=labels)
+    for given, series in table.items():
+        for outcome, number in series.outcomes.items():
+            family.add_metric([*given, outcome], number)
+    return family
+
+
+def _histogram(name: str, text: str, labels: list[str], table: Mapping[Labels, Series]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, text, labels=labels)
+    for given, series in table.items():
+        total, buckets = 0, []
+        for bound, number in zip(_BUCKETS, series.buckets, strict=True):
+            total += number
+            buckets.append((bound, total))
+        family.add_metric(given, buckets, series.seconds)
+    return family
