@@ -127,3 +127,82 @@ async def test_an_exception_as_the_reason_of_an_http_exception_is_told(serve):
     response = await client.post("/api/v1/models/wrapping/predict")
     assert response.status == 422
     assert "no data at all" in await response.text()
+
+
+async def test_the_one_dictionary_of_deepaas_0_5_is_given_whatever_the_signature(serve):
+    code = """
+        def get_test_args():
+            return {"graph": {"default": "'small'", "help": "which", "required": False}}
+
+        def predict_data(*args, **kwargs):
+            return [[arg["files"][0].filename, arg.graph] for arg in args]
+
+        def predict_url(urls, merge=True):
+            return [urls["urls"][0], urls.graph]
+    """
+    client = await serve("--fetch-allow", "127.0.0.1", middle=code)
+    form = FormData()
+    form.add_field("data", io.BytesIO(b"pixels"), filename="a.png")
+    response = await client.post("/api/v1/models/middle/predict/data", data=form)
+    assert (await response.json())["prediction"] == [["a.png", "'small'"]]
+    url = str(client.make_url("/livez"))
+    response = await client.post("/api/v1/models/middle/predict/url", json={"url": url, "graph": "large"})
+    assert (await response.json())["prediction"] == [url, "large"]
+
+
+async def test_a_model_older_than_deepaas_0_5_finds_the_payload_as_item_0(serve):
+    code = """
+        def predict_data(*args):
+            return [data[0].decode() for data in args]
+    """
+    client = await serve(oldest=code)
+    form = FormData()
+    form.add_field("data", io.BytesIO(b"pixels"), filename="a.png")
+    response = await client.post("/api/v1/models/oldest/predict/data", data=form)
+    assert (await response.json())["prediction"] == ["pixels"]
+
+
+TEMPLATE = """
+    import os
+    from collections import OrderedDict
+    from webargs import fields
+
+    def get_predict_args():
+        arguments = OrderedDict()
+        arguments["files"] = fields.Field(missing=None, type="file", data_key="data", location="form")
+        arguments["urls"] = fields.Url(missing=None, description="an image's address")
+        arguments["top"] = fields.Str(missing="3")
+        return arguments
+
+    def predict(**args):
+        if not any([args["urls"], args["files"]]):
+            return "nothing"
+        if args["files"]:
+            args["files"] = [args["files"]]
+            return predict_data(args)
+        args["urls"] = [args["urls"]]
+        return predict_url(args)
+
+    def predict_data(args):
+        file = args["files"][0]
+        with open(file.filename, "rb") as content:
+            seen = [file.original_filename, content.read().decode(), args["urls"], args["top"]]
+        os.remove(file.filename)
+        return seen
+
+    def predict_url(args):
+        return [args["urls"], args["files"]]
+"""
+
+
+async def test_the_functions_behind_predict_work_by_themselves(serve):
+    client = await serve("--fetch-allow", "127.0.0.1", template=TEMPLATE)
+    assert (await (await client.post("/api/v1/models/template/predict")).json())["prediction"] == "nothing"
+    for function in ("predict", "predict/data"):
+        form = FormData()
+        form.add_field("data", io.BytesIO(b"pixels"), filename="a.png")
+        response = await client.post(f"/api/v1/models/template/{function}", data=form)
+        assert (await response.json())["prediction"] == ["a.png", "pixels", None, "3"]
+    url = str(client.make_url("/livez"))
+    response = await client.post("/api/v1/models/template/predict/url", json={"url": url})
+    assert (await response.json())["prediction"] == [[url], None]

@@ -1,6 +1,7 @@
 """How each hook is called: from plain values on the line to the author's function, and back to an answer."""
 
 import asyncio
+import contextlib
 import inspect
 import io
 import math
@@ -10,8 +11,9 @@ import types
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from . import compat, encoding, frames, guard
-from .describing import Description, Invalid
+from . import encoding, frames, guard
+from .describing import DICTIONARY, Description, Invalid
+from .dictionary import Payload
 
 JSON_TYPES = ("application/json", "*/*")
 NPY, OCTETS = "application/x-npy", "application/octet-stream"
@@ -61,20 +63,21 @@ class Caller:
         Raises:
             Refusal: The call failed, for a reason that its ``error`` tells.
         """
-        hook = request["hook"]
-        try:
-            function, args, kwargs = self._arguments(hook, request, body)
-        except Invalid as error:
-            raise Refusal("invalid", issues=error.issues) from error
-        if hook == "predict_url":
-            value = self._fetching(function, args, kwargs)
-        else:
-            value = self._run(function, args, kwargs)
-            if isinstance(value, (types.GeneratorType, AsyncIterator)):
-                if request.get("stream"):
-                    return Answer(b"", pieces=self._pieces(value))
-                value = self._run(self._collect, (value,), {})
-        return self._answer(value, request.get("accept"), kwargs.get("accept"))
+        with contextlib.ExitStack() as afterwards:
+            try:
+                function, args, kwargs = self._arguments(request, body, afterwards)
+            except Invalid as error:
+                raise Refusal("invalid", issues=error.issues) from error
+            accept = (args[0] if self._in_one(request["hook"]) else kwargs).get("accept")
+            if request["hook"] == "predict_url":
+                value = self._fetching(function, args, kwargs)
+            else:
+                value = self._run(function, args, kwargs)
+                if isinstance(value, (types.GeneratorType, AsyncIterator)):
+                    if request.get("stream"):
+                        return Answer(b"", pieces=self._pieces(value))
+                    value = self._run(self._collect, (value,), {})
+            return self._answer(value, request.get("accept"), accept)
 
     def call_batch(self, request: Mapping[str, Any], bodies: Sequence[frames.Buffer]) -> list[Outcome]:
         """Answer many calls by one call of ``predict_batch``; what is wrong with one row spoils no other."""
@@ -161,20 +164,23 @@ class Caller:
         return list(self._await(collect()))
 
     def _arguments(
-        self, hook: str, request: Mapping[str, Any], body: frames.Buffer
+        self, request: Mapping[str, Any], body: frames.Buffer, afterwards: contextlib.ExitStack
     ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        hook = request["hook"]
         function = self._description.hooks[hook]
         values = self._description.deserialize(hook, request.get("values") or {})
         if hook in ("predict", "train"):
-            payload: tuple[Any, ...] = ()
-        elif self._description.styles.get(hook) == "dictionary":
-            values.update(_oldest_payload(hook, request, body))
-            return function, (values,), {}
-        else:
-            payload = (_payload(hook, request, body),)
-        if self._description.styles.get(hook) == "dictionary":
-            return function, (values,), {}
-        return function, payload, values
+            return (function, (values,), {}) if self._in_one(hook) else (function, (), values)
+        if not self._in_one(hook):
+            return function, (_payload(hook, request, body),), values
+        sent = request.get("payload") or {}
+        payload = Payload(hook, sent, body, _data(sent, body) if hook == "predict_data" else None)
+        afterwards.callback(payload.forget)
+        return function, (payload.put_into(values, self._description.payload_names.get(hook)),), {}
+
+    def _in_one(self, hook: str) -> bool:
+        """Whether everything goes into one dictionary."""
+        return self._description.styles.get(hook) == DICTIONARY
 
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -314,26 +320,6 @@ def _read_npy(body: frames.Buffer) -> Any:
         return array.reshape(shape, order="F" if by_column else "C").copy(order="K")
     except Exception:
         raise Refusal("malformed", message="The body is not a numpy array in the .npy format.") from None
-
-
-def _oldest_payload(hook: str, request: Mapping[str, Any], body: frames.Buffer) -> dict[str, Any]:
-    """What the two oldest DEEPaaS generations put beside the arguments in their one dictionary."""
-    payload = request.get("payload") or {}
-    if hook == "predict_url":
-        return {"urls": [payload["url"]], "url": payload["url"]}
-    content_type = payload.get("content_type") or "application/octet-stream"
-    if hook == "predict_file":
-        with open(payload["path"], "rb") as file:
-            content: frames.Buffer = file.read()
-    else:
-        content = body
-    storage = compat.FileStorage(
-        stream=io.BytesIO(content), filename=payload.get("filename") or "data", name="data", content_type=content_type
-    )
-    oldest: dict[str, Any] = {"files": [storage]}
-    if hook == "predict_data":
-        oldest["data"] = _data(payload, body)
-    return oldest
 
 
 def _raw(value: Any) -> Optional[bytes]:

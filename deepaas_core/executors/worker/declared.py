@@ -54,9 +54,10 @@ class Declared:
         return str(self.plain.get("key") or self.plain["name"])
 
     @property
-    def computes(self) -> bool:
-        """Whether the default is made here, for each call anew."""
-        return bool(self.plain.get("computed_default"))
+    def supplies(self) -> bool:
+        """Whether the default is for us to fill in: one that is made for each call anew, or that of a file."""
+        about_file = self.plain.get("kind") == "file" and self._default is not NOTHING
+        return about_file or bool(self.plain.get("computed_default"))
 
     def default(self) -> Any:
         """The default as the author wrote it, safe from what the hook does to it."""

@@ -11,6 +11,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from . import from_dicts, from_fields, from_hints
 from .declared import Declared, Plain
+from .dictionary import Configuration
 
 Hook = Callable[..., Any]
 
@@ -64,14 +65,17 @@ class Description:
         hooks: The functions it has, by the name of the capability.
         declared: The arguments of each hook, by the key a request uses.
         styles: How each is called: with ``keywords``, or with one ``dictionary``.
+        payload_names: Where in its dictionary a hook has the payload, if its model declares fields.
         warnings: What its author should look at.
     """
 
     def __init__(self, plugin: Any):
         self.warnings: list[str] = []
+        self._oldest = not hasattr(plugin, GET_PREDICT_ARGS) and hasattr(plugin, OLDER_NAMES[GET_PREDICT_ARGS])
         self.hooks = self._find_hooks(plugin)
         self.declared: dict[str, dict[str, Declared]] = {}
         self.styles: dict[str, str] = {}
+        self.payload_names: dict[str, str] = {}
         self._dropped: dict[str, frozenset[str]] = {}
         self._describe_family(GET_TRAIN_ARGS, (TRAIN,))
         self._describe_family(GET_PREDICT_ARGS, PREDICT_HOOKS)
@@ -117,13 +121,13 @@ class Description:
             try:
                 if key in values:
                     given[declared.name] = _checked(declared, values[key])
-                elif declared.computes:
+                elif declared.supplies:
                     given[declared.name] = declared.default()
             except Exception as error:  # the author's field, validator or type: whatever it raises, it refuses
                 issues += _refusal(key, error)
         if issues:
             raise Invalid(issues)
-        return given
+        return Configuration(given) if self._oldest and self.styles.get(hook) == DICTIONARY else given
 
     def check_response(self, value: Any) -> Optional[str]:
         """Check a result with the model's own response schema; gives what is wrong with it, or None."""
@@ -208,7 +212,7 @@ class Description:
     def _describe_declared(self, hook: str, source: str, declaration: Any) -> None:
         shape = _shape(self.hooks[hook])
         names = set(from_fields.fields_of(declaration))
-        style = _style(hook, shape, names, declares=True)
+        style = DICTIONARY if self._oldest and _oldest_shape(hook, shape, names) else _style(hook, shape, names, True)
         declared = _by_key(self._read(source, declaration, text=style == DICTIONARY))
         self.styles[hook], self.declared[hook] = style, declared
         explanations = from_hints.explanations(inspect.getdoc(self.hooks[hook]) or "")
@@ -217,6 +221,17 @@ class Description:
                 one.plain.setdefault("help", explanations[one.name])
         if style == KEYWORDS:
             self._fit(hook, source, shape, declared)
+        elif hook in PAYLOAD_HOOKS and any(one.field is not None for one in declared.values()):
+            self._make_room(hook, declared)
+
+    def _make_room(self, hook: str, declared: dict[str, Declared]) -> None:
+        """Find out under which of its declared names a hook looks for the payload, and ask nobody else for that."""
+        if hook == "predict_url":
+            usual, fitting = "urls", [key for key, one in declared.items() if one.name in ("urls", "url")]
+        else:
+            usual, fitting = "files", [key for key, one in declared.items() if one.plain["kind"] == "file"]
+        fitting.sort(key=lambda key: not declared[key].plain.get("required"))
+        self.payload_names[hook] = declared.pop(fitting[0]).name if fitting else usual
 
     def _fit(self, hook: str, source: str, shape: Shape, declared: dict[str, Declared]) -> None:
         """See which declared arguments the hook can take, and which of its parameters nobody can give."""
@@ -241,6 +256,8 @@ class Description:
         self.styles[hook] = _style(hook, shape, set(), declares=False)
         self.declared[hook] = {}
         if self.styles[hook] == DICTIONARY:
+            if hook in PAYLOAD_HOOKS and "predict" in self.hooks:
+                self._make_room(hook, {})
             return
         hints = from_hints.annotations(function)
         explanations = from_hints.explanations(inspect.getdoc(function) or "")
@@ -316,6 +333,19 @@ def _style(hook: str, shape: Shape, names: "set[str]", declares: bool) -> str:
     if hook in PAYLOAD_HOOKS or not declares:
         return DICTIONARY if _CONFIGURATION.fullmatch(sole.name) else KEYWORDS
     return DICTIONARY
+
+
+def _oldest_shape(hook: str, shape: Shape, names: "set[str]") -> bool:
+    """Whether a hook can be what DEEPaaS 0.5 wanted, which gave everything in one dictionary by position.
+
+    Only that version knew ``get_test_args``.
+    """
+    if hook not in ("predict_data", "predict_url") or shape.parameters is None or names.intersection(shape.accepted):
+        return False
+    if shape.any_keyword:
+        return shape.any_positional is not None and not shape.positional
+    needed = [one for one in shape.parameters if one.default is one.empty and one.kind in _NAMED]
+    return len(needed) <= 1 and bool(shape.positional or shape.any_positional)
 
 
 def _payload_name(hook: str, shape: Shape) -> Optional[str]:
