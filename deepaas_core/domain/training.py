@@ -19,6 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from deepaas_core.domain.reports import Condition, Said
 from deepaas_core.errors import Conflict, RunAlreadyOver
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -85,6 +86,32 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a run belongs.
+
+    Attributes:
+        server: The id of the server that executes it, or, as long as it waits, of the one that took it in.
+        home: The id of the folder in which its own folder lies; servers that share that folder share its runs.
+    """
+
+    server: str = ""
+    home: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Somebody's choice of the run whose model is to be served; a better run after it still takes its place.
+
+    Attributes:
+        run: The run's id; None for the model as it was installed.
+        at: When it was made.
+    """
+
+    run: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Run:
     """One execution of a model's ``train``.
 
@@ -95,6 +122,10 @@ class Run:
         created_at, started_at, finished_at: Aware UTC.
         result: What ``train`` returned, as a plain JSON value.
         process: The process that leads the run's own session.
+        said: What it has told of itself, as of when the record was last written.
+        retry_of: The id of the run that this one tries again.
+        promote_if: What it must reach for its model to be served.
+        place: Where it is executed.
     """
 
     id: str
@@ -108,11 +139,15 @@ class Run:
     result: Any = None
     error: RunError | None = None
     process: Process | None = field(default=None)
+    said: Said = field(default_factory=Said)
+    retry_of: str | None = None
+    promote_if: Condition | None = None
+    place: Place = Place()
 
     @classmethod
-    def queued(cls, model: str, version: str, arguments: Mapping[str, Any], at: datetime) -> Run:
+    def queued(cls, model: str, version: str, arguments: Mapping[str, Any], at: datetime, **more: Any) -> Run:
         """A new run that waits for its turn."""
-        return cls(id=uuid.uuid4().hex, model=model, version=version, arguments=arguments, created_at=at)
+        return cls(id=uuid.uuid4().hex, model=model, version=version, arguments=arguments, created_at=at, **more)
 
     @property
     def duration_s(self) -> float | None:
@@ -121,10 +156,21 @@ class Run:
             return None
         return (self.finished_at - self.started_at).total_seconds()
 
-    def start(self, at: datetime) -> Run:
-        """Take the run from the queue; its process comes next."""
+    @property
+    def promotable(self) -> bool:
+        """Whether it ended so well that its model may be served."""
+        if self.state is not RunState.SUCCEEDED:
+            return False
+        return self.promote_if is None or self.promote_if.met_by(self.said.metrics, self.result)
+
+    def start(self, at: datetime, server: str = "") -> Run:
+        """Take the run from the queue, for a server to execute; its process comes next."""
         self._allow(RunState.QUEUED)
-        return replace(self, state=RunState.RUNNING, started_at=at)
+        return replace(self, state=RunState.RUNNING, started_at=at, place=replace(self.place, server=server))
+
+    def note(self, said: Said) -> Run:
+        """Keep what the run has told so far."""
+        return replace(self, said=said)
 
     def attach(self, process: Process) -> Run:
         """Note which process executes the run."""

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from deepaas_core.domain.training import Run, RunState
+from deepaas_core.domain.training import Choice, Run, RunState
 
 #: Results whose JSON is longer than this are left out of lists; ``get`` has them.
 LONG_RESULT_CHARS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that uses these records.
+
+    Attributes:
+        address: Where people reach it; empty if it did not say.
+        seen_at: When it last gave a sign of life, by the clock of the one who keeps the records.
+        silent_s: Seconds since then, by the same clock.
+    """
+
+    address: str
+    seen_at: datetime
+    silent_s: float
 
 
 class RunStore(Protocol):
@@ -42,6 +59,9 @@ class RunStore(Protocol):
         states: Collection[RunState] = (),
         limit: int | None = None,
         before: str | None = None,
+        ids: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Run]:
         """Runs in the order they were added, newest first, without tracebacks and long results.
 
@@ -50,11 +70,18 @@ class RunStore(Protocol):
             states: Only runs in one of these states; none means any.
             limit: At most so many.
             before: Only runs older than the one of this id; none, if there is no such run.
+            ids: Only these.
+            since: Only runs created at this time or after it.
+            until: Only runs created before this time.
         """
         ...
 
-    async def queue(self, limit: int) -> Sequence[Run]:
-        """The queued runs that have waited longest, oldest first."""
+    async def queue(self, limit: int, home: str = "") -> Sequence[Run]:
+        """The queued runs of a home that have waited longest, at most ``limit`` of each model, oldest first."""
+        ...
+
+    async def positions(self) -> Mapping[str, int]:
+        """The place of each queued run by its id, 1 for the one that has waited longest; at most some thousands."""
         ...
 
     async def count(self) -> Mapping[RunState, int]:
@@ -69,6 +96,30 @@ class RunStore(Protocol):
         Returns:
             Whether it was stored.
         """
+        ...
+
+    async def remove(self, run_id: str) -> bool:
+        """Forget a run that is over.
+
+        Returns:
+            Whether there was one.
+        """
+        ...
+
+    async def choose(self, model: str, choice: Choice) -> None:
+        """Keep which run's model is to be served, in place of an earlier choice."""
+        ...
+
+    async def chosen(self, model: str) -> Choice | None:
+        """The last choice for a model, if there was one."""
+        ...
+
+    async def greet(self, server: str, address: str) -> None:
+        """Note that a server lives."""
+        ...
+
+    async def peers(self) -> Mapping[str, Peer]:
+        """All servers that ever greeted, by id."""
         ...
 
     async def close(self) -> None:

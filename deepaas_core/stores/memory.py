@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 
-from deepaas_core.domain.training import Run, RunState
+from deepaas_core.domain.training import Choice, Run, RunState
 from deepaas_core.errors import Conflict, RunNotFound
-from deepaas_core.stores.base import LONG_RESULT_CHARS
+from deepaas_core.stores.base import LONG_RESULT_CHARS, Peer
 
 
 class MemoryRunStore:
@@ -18,6 +19,8 @@ class MemoryRunStore:
 
     def __init__(self) -> None:
         self._runs: dict[str, Run] = {}
+        self._choices: dict[str, Choice] = {}
+        self._peers: dict[str, tuple[str, datetime]] = {}
 
     async def add(self, run: Run) -> None:
         if run.id in self._runs:
@@ -37,19 +40,36 @@ class MemoryRunStore:
         states: Collection[RunState] = (),
         limit: int | None = None,
         before: str | None = None,
+        ids: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Run]:
-        ids = list(self._runs)
+        known = list(self._runs)
         if before is not None:
-            ids = ids[: ids.index(before)] if before in self._runs else []
+            known = known[: known.index(before)] if before in self._runs else []
         found = (
             run
-            for run in map(self._runs.__getitem__, reversed(ids))
-            if (model is None or run.model == model) and (not states or run.state in states)
+            for run in map(self._runs.__getitem__, reversed(known))
+            if (model is None or run.model == model)
+            and (not states or run.state in states)
+            and (ids is None or run.id in ids)
+            and (since is None or run.created_at >= since)
+            and (until is None or run.created_at < until)
         )
         return [_in_a_list(run) for run in islice(found, limit)]
 
-    async def queue(self, limit: int) -> Sequence[Run]:
-        return list(islice((run for run in self._runs.values() if run.state is RunState.QUEUED), limit))
+    async def queue(self, limit: int, home: str = "") -> Sequence[Run]:
+        taken: Counter[str] = Counter()
+        found = []
+        for run in self._runs.values():
+            if run.state is RunState.QUEUED and run.place.home == home and taken[run.model] < limit:
+                taken[run.model] += 1
+                found.append(run)
+        return found
+
+    async def positions(self) -> Mapping[str, int]:
+        queued = (run.id for run in self._runs.values() if run.state is RunState.QUEUED)
+        return {run_id: place for place, run_id in enumerate(queued, 1)}
 
     async def count(self) -> Mapping[RunState, int]:
         return Counter(run.state for run in self._runs.values())
@@ -60,6 +80,29 @@ class MemoryRunStore:
             return False
         self._runs[old.id] = new
         return True
+
+    async def remove(self, run_id: str) -> bool:
+        run = self._runs.get(run_id)
+        if run is None or not run.state.over:
+            return False
+        del self._runs[run_id]
+        return True
+
+    async def choose(self, model: str, choice: Choice) -> None:
+        self._choices[model] = choice
+
+    async def chosen(self, model: str) -> Choice | None:
+        return self._choices.get(model)
+
+    async def greet(self, server: str, address: str) -> None:
+        self._peers[server] = address, datetime.now(UTC)
+
+    async def peers(self) -> Mapping[str, Peer]:
+        now = datetime.now(UTC)
+        return {
+            server: Peer(address, seen_at, (now - seen_at).total_seconds())
+            for server, (address, seen_at) in self._peers.items()
+        }
 
     async def close(self) -> None:
         pass

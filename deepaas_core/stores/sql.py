@@ -1,4 +1,4 @@
-"""Records in a database: SQLite in the data folder, or any database SQLAlchemy has an asynchronous driver for.
+"""Records in a database: SQLite in the data folder, or PostgreSQL for several servers on one database.
 
 A record that was written is on disk before the call returns (write-ahead log, synced at each commit). Every change is
 one statement in a transaction of its own, so nothing is ever half-written and no lock outlives a call.
@@ -16,16 +16,21 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from deepaas_core.domain.training import Process, Run, RunError, RunState
-from deepaas_core.errors import Conflict, RunNotFound, StoreDamaged, StoreUnavailable, StoreUnusable
+from deepaas_core.domain.reports import Condition, Progress, Said
+from deepaas_core.domain.training import Choice, Place, Process, Run, RunError, RunState
+from deepaas_core.errors import Conflict, RunNotFound, SettingsError, StoreDamaged, StoreUnavailable, StoreUnusable
 from deepaas_core.stores import migrations
-from deepaas_core.stores.base import LONG_RESULT_CHARS
+from deepaas_core.stores.base import LONG_RESULT_CHARS, Peer
 
 FILE_NAME = "deepaas_core.db"
 BUSY_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 5, 15
+MAX_POSITIONS = 5000
+_UPGRADE_LOCK = 0x64656570
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -44,6 +49,15 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+
+#: What says that a database cannot be used right now; asyncpg tells of a server that starts or stops in its own way.
+_UNREACHABLE: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
+try:
+    from asyncpg import PostgresError
+except ImportError:
+    pass
+else:
+    _UNREACHABLE += (PostgresError,)
 
 metadata = sa.MetaData()
 
@@ -66,9 +80,32 @@ runs = sa.Table(
     sa.Column("error_traceback", sa.Text),
     sa.Column("pid", sa.Integer),
     sa.Column("pid_started", sa.Text),
+    sa.Column("said", sa.Text),
+    sa.Column("retry_of", sa.String(32)),
+    sa.Column("promote_if", sa.Text),
+    sa.Column("server", sa.String(32), nullable=False, server_default=""),
+    sa.Column("home", sa.String(32), nullable=False, server_default=""),
     sa.Index("runs_by_state", "state", "number"),
     sa.Index("runs_by_model", "model", "number"),
     sqlite_autoincrement=True,
+)
+
+#: Which run's model somebody chose to be served; without a run, the model as it was installed.
+choices = sa.Table(
+    "choices",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("run", sa.String(32)),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+
+#: The servers that use this database. ``seen_at`` is by the database's own clock.
+servers = sa.Table(
+    "servers",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
 )
 
 _IN_LISTS = [
@@ -98,17 +135,18 @@ class SqlRunStore:
             StoreUnusable: It was written by a newer version, or is not a database of ours.
             StoreUnavailable: It cannot be reached.
         """
-        shown = _shown(url) if url else str(folder / FILE_NAME)
         if url:
-            engine = create_async_engine(url, pool_pre_ping=True)
+            engine = _server_engine(url)
+            shown = _shown(url)
         else:
             await asyncio.to_thread(_make_file, folder / FILE_NAME)
             engine = _sqlite_engine(folder / FILE_NAME)
+            shown = str(folder / FILE_NAME)
         try:
             async with engine.begin() as connection:
                 await _check(connection, shown)
                 await _upgrade(connection, shown)
-        except (SQLAlchemyError, OSError) as error:
+        except _UNREACHABLE as error:
             await engine.dispose()
             raise _unusable(error, shown) from error
         except BaseException:
@@ -137,6 +175,9 @@ class SqlRunStore:
         states: Collection[RunState] = (),
         limit: int | None = None,
         before: str | None = None,
+        ids: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Run]:
         query = sa.select(*_IN_LISTS).order_by(runs.c.number.desc()).limit(limit)
         if model is not None:
@@ -145,12 +186,37 @@ class SqlRunStore:
             query = query.where(runs.c.state.in_([str(state) for state in states]))
         if before is not None:
             query = query.where(runs.c.number < sa.select(runs.c.number).where(runs.c.id == before).scalar_subquery())
+        if ids is not None:
+            query = query.where(runs.c.id.in_(ids))
+        if since is not None:
+            query = query.where(runs.c.created_at >= since)
+        if until is not None:
+            query = query.where(runs.c.created_at < until)
         return await self._rows(query)
 
-    async def queue(self, limit: int) -> Sequence[Run]:
-        return await self._rows(
-            sa.select(*_IN_LISTS).where(runs.c.state == str(RunState.QUEUED)).order_by(runs.c.number).limit(limit)
+    async def queue(self, limit: int, home: str = "") -> Sequence[Run]:
+        place = sa.func.row_number().over(partition_by=runs.c.model, order_by=runs.c.number).label("place")
+        waiting = (
+            sa.select(runs.c.number, place)
+            .where(runs.c.state == str(RunState.QUEUED), runs.c.home == home)
+            .subquery("waiting")
         )
+        return await self._rows(
+            sa.select(*_IN_LISTS)
+            .join(waiting, waiting.c.number == runs.c.number)
+            .where(waiting.c.place <= limit)
+            .order_by(runs.c.number)
+        )
+
+    async def positions(self) -> Mapping[str, int]:
+        query = (
+            sa.select(runs.c.id)
+            .where(runs.c.state == str(RunState.QUEUED))
+            .order_by(runs.c.number)
+            .limit(MAX_POSITIONS)
+        )
+        async with self._transaction() as connection:
+            return {row.id: place for place, row in enumerate(await connection.execute(query), 1)}
 
     async def count(self) -> Mapping[RunState, int]:
         query = sa.select(runs.c.state, sa.func.count()).group_by(runs.c.state)
@@ -167,8 +233,38 @@ class SqlRunStore:
             done = await connection.execute(runs.update().where(*unchanged).values(**_columns(new)))
         return done.rowcount == 1
 
+    async def remove(self, run_id: str) -> bool:
+        over = [str(state) for state in RunState if state.over]
+        async with self._transaction() as connection:
+            done = await connection.execute(runs.delete().where(runs.c.id == run_id, runs.c.state.in_(over)))
+        return done.rowcount == 1
+
+    async def choose(self, model: str, choice: Choice) -> None:
+        await self._put(choices, {"model": model}, {"run": choice.run, "at": choice.at})
+
+    async def chosen(self, model: str) -> Choice | None:
+        async with self._transaction() as connection:
+            row = (await connection.execute(choices.select().where(choices.c.model == model))).one_or_none()
+        return None if row is None else Choice(row.run, row.at)
+
+    async def greet(self, server: str, address: str) -> None:
+        await self._put(servers, {"id": server}, {"address": address, "seen_at": sa.func.current_timestamp()})
+
+    async def peers(self) -> Mapping[str, Peer]:
+        now = sa.type_coerce(sa.func.current_timestamp(), UtcDateTime).label("now")
+        async with self._transaction() as connection:
+            rows = list(await connection.execute(sa.select(servers, now)))
+        return {row.id: Peer(row.address, row.seen_at, (row.now - row.seen_at).total_seconds()) for row in rows}
+
     async def close(self) -> None:
         await self._engine.dispose()
+
+    async def _put(self, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Insert a row, or change the one of this key."""
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        statement: Any = insert(table).values(**key, **values)
+        async with self._transaction() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
 
     async def _rows(self, query: sa.Select[Any]) -> Sequence[Run]:
         async with self._transaction() as connection:
@@ -179,7 +275,7 @@ class SqlRunStore:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError) as error:
+        except _UNREACHABLE as error:
             raise StoreUnavailable(f"The database of training runs cannot be used: {_reason(error)}") from error
 
 
@@ -190,6 +286,20 @@ def _make_file(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise StoreUnavailable(f"The database {path} cannot be opened: {error.strerror}") from error
+
+
+def _server_engine(url: str) -> AsyncEngine:
+    """An engine for a database server, which may be away at any moment and must not be waited for without end."""
+    try:
+        driver = sa.make_url(url).get_driver_name()
+        options = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": ANSWER_TIMEOUT_S} if driver == "asyncpg" else {}
+        return create_async_engine(url, pool_pre_ping=True, pool_timeout=CONNECT_TIMEOUT_S, connect_args=options)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"store.url needs the driver {error.name!r}: pip install 'deepaas-core[postgresql]'."
+        ) from error
+    except (ArgumentError, InvalidRequestError) as error:
+        raise SettingsError("store.url is not a database URL like postgresql+asyncpg://user@host/name.") from error
 
 
 def _sqlite_engine(path: Path) -> AsyncEngine:
@@ -223,6 +333,10 @@ async def _upgrade(connection: AsyncConnection, shown: str) -> None:
     version = await connection.run_sync(_version)
     if version == migrations.HEAD:
         return
+    if connection.dialect.name == "postgresql":  # several servers may come at the same moment; the first one does it
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
+        if await connection.run_sync(_version) == migrations.HEAD:
+            return
     from alembic.util import CommandError  # slow to import, and seldom needed
 
     try:
@@ -277,7 +391,24 @@ def _columns(run: Run) -> dict[str, Any]:
         "error_traceback": error and error.traceback,
         "pid": process and process.pid,
         "pid_started": process and process.started,
+        "said": None if run.said == Said() else json.dumps(_said_columns(run.said), allow_nan=False),
+        "retry_of": run.retry_of,
+        "promote_if": run.promote_if and str(run.promote_if),
+        "server": run.place.server,
+        "home": run.place.home,
     }
+
+
+def _said_columns(said: Said) -> dict[str, Any]:
+    progress = said.progress and [said.progress.done, said.progress.total]
+    return {"progress": progress, "metrics": dict(said.metrics), "reports": said.reports}
+
+
+def _said(text: str | None) -> Said:
+    if text is None:
+        return Said()
+    told = json.loads(text)
+    return Said(told["progress"] and Progress(*told["progress"]), told["metrics"], told["reports"])
 
 
 def _run(row: sa.Row[Any]) -> Run:
@@ -293,4 +424,8 @@ def _run(row: sa.Row[Any]) -> Run:
         result=None if row.result is None else json.loads(row.result),
         error=None if row.error_kind is None else RunError(row.error_kind, row.error_message, row.error_traceback),
         process=None if row.pid is None else Process(row.pid, row.pid_started),
+        said=_said(row.said),
+        retry_of=row.retry_of,
+        promote_if=None if row.promote_if is None else Condition.parse(row.promote_if),
+        place=Place(row.server, row.home),
     )

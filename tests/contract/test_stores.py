@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sqlite3
 import stat
+import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deepaas_core.domain.training import Process, Run, RunError, RunState
-from deepaas_core.errors import Conflict, RunNotFound, StoreDamaged, StoreUnavailable, StoreUnusable
+from deepaas_core.domain.reports import Condition, Progress, Said
+from deepaas_core.domain.training import Choice, Place, Process, Run, RunError, RunState
+from deepaas_core.errors import Conflict, RunNotFound, SettingsError, StoreDamaged, StoreUnavailable, StoreUnusable
 from deepaas_core.stores import migrations
 from deepaas_core.stores.memory import MemoryRunStore
 from deepaas_core.stores.sql import FILE_NAME, SqlRunStore, metadata
@@ -141,11 +145,73 @@ class RunStoreContract:
         run = a_run()
         assert not await store.replace(run, run.start(NOW))
 
+    async def test_what_a_run_told_comes_back(self, store):
+        told = Said(Progress(3, 10), {"loss": 0.5, "name": "ü\x00", "gone": None}, 7)
+        condition = Condition.parse("accuracy >= 0.9")
+        place = Place("s" * 32, "h" * 32)
+        run = Run.queued("digits", "1.0", {}, NOW, said=told, retry_of="0" * 32, promote_if=condition, place=place)
+        await store.add(run)
+        assert await store.get(run.id) == run
+        assert list(await store.list()) == [run]
+
+    async def test_lists_are_filtered_by_id_and_by_time(self, store):
+        early, late = a_run(), replace(a_run(), created_at=NOW + timedelta(hours=1))
+        await store.add(early)
+        await store.add(late)
+        assert list(await store.list(ids=[early.id, "0" * 32])) == [early]
+        assert list(await store.list(ids=[])) == []
+        assert list(await store.list(since=late.created_at)) == [late]
+        assert list(await store.list(until=late.created_at)) == [early]
+
+    async def test_the_queue_holds_something_of_every_model_and_of_one_home(self, store):
+        many, other = [a_run("many") for _ in range(5)], a_run("other")
+        for run in (*many, other, replace(a_run(), place=Place(home="elsewhere"))):
+            await store.add(run)
+        assert [run.id for run in await store.queue(2)] == [many[0].id, many[1].id, other.id]
+        assert len(await store.queue(2, home="elsewhere")) == 1
+
+    async def test_queued_runs_know_their_place(self, store):
+        first, second, third = (a_run() for _ in range(3))
+        for run in (first, second, third):
+            await store.add(run)
+        await store.replace(first, first.start(NOW))
+        assert await store.positions() == {second.id: 1, third.id: 2}
+
+    async def test_a_run_that_is_over_is_removed_and_no_other(self, store):
+        run, alive = a_run(), a_run()
+        await store.add(run)
+        await store.add(alive)
+        await store.replace(run, run.cancel(NOW))
+        assert [await store.remove(each.id) for each in (run, alive, run)] == [True, False, False]
+        assert [each.id for each in await store.list()] == [alive.id]
+
+    async def test_the_last_choice_counts(self, store):
+        assert await store.chosen("digits") is None
+        await store.choose("digits", Choice("0" * 32, NOW))
+        await store.choose("digits", Choice(None, NOW + timedelta(hours=1)))
+        assert await store.chosen("digits") == Choice(None, NOW + timedelta(hours=1))
+        assert await store.chosen("other") is None
+
+    async def test_servers_that_greeted_are_known(self, store):
+        for address in ("http://old", "http://new"):
+            await store.greet("a", address)
+        [(server, peer)] = (await store.peers()).items()
+        assert (server, peer.address) == ("a", "http://new")
+        assert 0 <= peer.silent_s < 60
+
 
 class TestMemory(RunStoreContract):
     @pytest.fixture
     def store(self):
         return MemoryRunStore()
+
+
+class TestPostgresql(RunStoreContract):
+    @pytest.fixture
+    async def store(self, postgres, tmp_path):
+        store = await SqlRunStore.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        yield store
+        await store.close()
 
 
 class TestSqlite(RunStoreContract):
@@ -276,3 +342,35 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(path):
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == migrations.HEAD
     engine.dispose()
+
+
+async def test_a_database_server_may_go_and_come_back(postgres, tmp_path):
+    store = await SqlRunStore.open(postgres.new_database("restart"), tmp_path)
+    run, other = a_run(), a_run()
+    await store.add(run)
+    postgres.stop(signal.SIGQUIT)
+    for attempt in (store.add(other), store.get(run.id), store.replace(run, run.start(NOW))):
+        with pytest.raises(StoreUnavailable):
+            await attempt
+    with pytest.raises(StoreUnavailable):
+        await SqlRunStore.open(postgres.url("restart"), tmp_path)
+    postgres.start()
+    assert await store.get(run.id) == run
+    await store.add(other)
+    await store.close()
+
+
+async def test_several_servers_make_the_tables_of_one_database_at_once(postgres, tmp_path):
+    url = postgres.new_database("together")
+    stores = await asyncio.gather(*(SqlRunStore.open(url, tmp_path) for _ in range(4)))
+    await stores[0].add(run := a_run())
+    taken = await asyncio.gather(*(store.replace(run, run.start(NOW, str(n))) for n, store in enumerate(stores)))
+    assert taken.count(True) == 1
+    for store in stores:
+        await store.close()
+
+
+async def test_a_url_that_cannot_be_used_is_a_wrong_setting(tmp_path):
+    for url in ("nonsense", "postgresql+nodriver://x/y"):
+        with pytest.raises((SettingsError, StoreUnavailable)):
+            await SqlRunStore.open(url, tmp_path)
