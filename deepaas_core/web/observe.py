@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -27,6 +28,7 @@ REQUEST_ID = "X-Request-ID"
 WRITE_EVERY_S = 0.25
 #: The status that a request is counted under whose client left before there was one.
 CLIENT_GONE = 499
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,6 +42,7 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
     request_id = _request_id(request)
     token = current_request_id.set(request_id)
     try:
+        _refuse_foreign_pages(request)
         response = await handler(request)
     except errors.DeepaasError as error:
         response = problems.present(error, request_id, request.app[SETTINGS].web.show_model_errors)
@@ -80,6 +83,14 @@ def _count(request: web.Request, status: int, seconds: float) -> None:
     if model and not request.app[CATALOG].serves(model):
         model = ""
     request.app[COUNTS].request(request.method, resource.canonical, model, status, seconds)
+
+
+def _refuse_foreign_pages(request: web.Request) -> None:
+    """Refuse what a foreign page makes a browser send: a form post needs nobody's leave to cross origins."""
+    if request.method not in _SAFE_METHODS:
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise errors.CrossOrigin
 
 
 async def access_log(app: web.Application) -> AsyncIterator[None]:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 _SUFFIX = re.compile(r"(\.(?:tar|nii))?\.[A-Za-z0-9]{1,12}$")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Folder:
-    """One request's folder, made when the first file is put into it."""
+    """One request's folder: made when the first file is put into it, removed however the request ends."""
 
     def __init__(self, root: Path):
         self._root = root
         self._made: Path | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
+
     @property
     def path(self) -> Path:
         if self._made is None:
-            self._made = Path(tempfile.mkdtemp(prefix="request-", dir=self._root))
+            self._made = Path(tempfile.mkdtemp(prefix=f"request-{os.getpid()}-", dir=self._root))
         return self._made
 
     def new_file(self, filename: str) -> Path:
@@ -31,20 +38,6 @@ class Folder:
         suffix = _SUFFIX.search(filename)
         number = sum(1 for _ in self.path.iterdir())
         return self.path / f"upload-{number}{suffix.group() if suffix else ''}"
-
-    def remove(self) -> None:
-        if self._made is not None:
-            shutil.rmtree(self._made, ignore_errors=True)
-
-
-@contextmanager
-def folder(root: Path) -> Iterator[Folder]:
-    """A folder for one request, removed however the request ends."""
-    made = Folder(root)
-    try:
-        yield made
-    finally:
-        made.remove()
 
 
 def shown_name(filename: str) -> str:

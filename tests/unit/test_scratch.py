@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepaas_core.web.scratch import folder, shown_name
+from deepaas_core.web.scratch import Folder, shown_name
 
 
 @pytest.mark.parametrize(
@@ -18,21 +18,21 @@ from deepaas_core.web.scratch import folder, shown_name
     ],
 )
 def test_only_a_harmless_extension_of_the_clients_name_is_used(tmp_path, filename, suffix):
-    with folder(tmp_path) as own:
+    with Folder(tmp_path) as own:
         path = own.new_file(filename)
         assert path.parent.parent == tmp_path
         assert path.name == f"upload-0{suffix}"
 
 
 def test_the_folder_is_gone_when_the_request_ends_in_an_error(tmp_path):
-    with pytest.raises(RuntimeError), folder(tmp_path) as own:
+    with pytest.raises(RuntimeError), Folder(tmp_path) as own:
         own.new_file("a.png").write_bytes(b"x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_request_without_files_makes_no_folder(tmp_path):
-    with folder(tmp_path):
+def test_a_request_without_files_makes_no_Folder(tmp_path):
+    with Folder(tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import present_run
 from deepaas_core.web.rest.streaming import send_pieces
-from deepaas_core.web.scratch import Folder, folder
+from deepaas_core.web.scratch import Folder
 
 PREFIX = "/api/v1"
 MODEL = PREFIX + "/models/{model}"
@@ -97,7 +97,7 @@ async def post_predict_url(request: web.Request) -> web.StreamResponse:
 async def post_train(request: web.Request) -> web.Response:
     """Start a training run."""
     model = request.app[CATALOG].offering(request.match_info["model"], Capability.TRAIN)
-    with folder(request.app[SCRATCH]) as own:
+    with Folder(request.app[SCRATCH]) as own:
         values = await read_values(request, model, Capability.TRAIN, own)
         run = await request.app[TRAINER].start(model, values)
     return json_response(present_run(run, request), status=202, Location=f"{_base(request)}{PREFIX}/runs/{run.id}")
@@ -106,7 +106,7 @@ async def post_train(request: web.Request) -> web.Response:
 async def _predict(request: web.Request, capability: Capability) -> web.StreamResponse:
     model = request.app[CATALOG].offering(request.match_info["model"], capability)
     timeout_s = read_timeout(request)
-    with folder(request.app[SCRATCH]) as own:
+    with Folder(request.app[SCRATCH]) as own:
         call = await read_call(request, model, capability, own)
         prediction = await request.app[PREDICTOR].predict(model, call, timeout_s)
         return await _present(prediction, request, own)
@@ -202,14 +202,15 @@ def _base(request: web.Request) -> str:
     return request.path[: request.path.index(PREFIX)]
 
 
+#: The router tries them in this order, so the busiest come first.
 ROUTES = [
+    web.post(MODEL + "/predict/data", post_predict_data),
+    web.post(MODEL + "/predict/file", post_predict_file),
+    web.post(MODEL + "/predict/url", post_predict_url),
+    web.post(MODEL + "/predict", post_predict),
     web.get(PREFIX + "/models", list_models),
     web.get(MODEL, get_model),
     web.get(MODEL + "/train-args", get_train_args),
     web.get(MODEL + "/predict-args", get_predict_args),
-    web.post(MODEL + "/predict", post_predict),
-    web.post(MODEL + "/predict/data", post_predict_data),
-    web.post(MODEL + "/predict/file", post_predict_file),
-    web.post(MODEL + "/predict/url", post_predict_url),
     web.post(MODEL + "/train", post_train),
 ]
