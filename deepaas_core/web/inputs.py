@@ -24,7 +24,7 @@ from webargs.aiohttpparser import AIOHTTPParser
 from webargs.multidictproxy import MultiDictProxy
 
 from deepaas_core import errors
-from deepaas_core.domain.arguments import Arguments, Kind, Upload, issues
+from deepaas_core.domain.arguments import Argument, Arguments, Kind, Upload, issues
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.executors.base import Call
 from deepaas_core.settings import Settings
@@ -153,23 +153,36 @@ async def _checked(request: web.Request, arguments: Arguments, sent: Sent) -> di
 
 
 def _read_headers(request: web.Request, arguments: Arguments, sent: Sent) -> None:
-    """Arguments whose author wants them from a header; ``accept`` is negotiated as HTTP says."""
+    """Arguments whose author wants them from a header, and the media type that the model shall answer with."""
     for argument in arguments.values():
-        if (
-            argument.location not in ("header", "headers")
-            or argument.key in sent.fields
-            or argument.key in sent.members
-        ):
-            continue
-        text = request.headers.get(argument.key)
-        if text is None:
-            continue
-        if argument.key.lower() == "accept" and argument.choices:
-            chosen = negotiation.choose(text, [str(choice) for choice in argument.choices], argument.default)
-            if chosen is not None:
-                sent.fields.add(argument.key, chosen)
-        else:
-            sent.fields.add(argument.key, text)
+        key = argument.key
+        if key.lower() == "accept" and argument.choices:
+            _negotiate(request, argument, sent)
+        elif argument.location == "header" and key not in sent.fields and key not in sent.members:
+            text = request.headers.get(key)
+            if text is not None:
+                sent.fields.add(key, text)
+
+
+def _negotiate(request: web.Request, argument: Argument, sent: Sent) -> None:
+    """Choose among a model's media types by what is sent as the argument, else by the header ``Accept``.
+
+    What the header says about a model that does not ask for headers is a wish: without a choice, the default holds.
+    """
+    asked = sent.members.get(argument.key, sent.fields.get(argument.key))
+    text = request.headers.get("Accept") if asked is None else asked
+    if not isinstance(text, str) or "/" not in text or (asked != "*/*" and asked in argument.choices):
+        return
+    offered = [str(choice) for choice in argument.choices if choice not in ("*/*", argument.default)]
+    if argument.has_default and argument.default is not None:
+        offered.insert(0, str(argument.default))
+    chosen = negotiation.choose(text, offered or ["*/*"])
+    if chosen is None:
+        if asked is None and argument.location == "header":
+            raise errors.NotAcceptable(f"The model can answer with {', '.join(offered)}.")
+    elif asked is not None or argument.required or chosen != argument.default:
+        sent.members.pop(argument.key, None)
+        sent.fields[argument.key] = chosen
 
 
 async def _gather(request: web.Request, capability: Capability, arguments: Arguments, folder: Folder) -> Sent:
@@ -319,6 +332,11 @@ async def _read_body(request: web.Request, settings: Settings) -> bytearray:
     if (request.content_length or 0) > limit:
         raise errors.PayloadTooLarge(limit)
     body = bytearray()
+    if request.content.is_eof():  # it came along with the head, as small bodies do
+        body += request.content.read_nowait()
+        if len(body) > limit:
+            raise errors.PayloadTooLarge(limit)
+        return body
     async with asyncio.timeout(settings.web.body_timeout_s):
         async for piece in request.content.iter_any():
             body += piece

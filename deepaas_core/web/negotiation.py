@@ -32,7 +32,7 @@ def choose(header: str, offered: Sequence[str], default: object = None) -> str |
 
     Args:
         header: An ``Accept`` header; an empty one accepts anything.
-        offered: Media types, the server's favourite first.
+        offered: Media types, the server's favourite first; ``image/*`` offers any kind of image.
         default: Preferred among equals when it is offered.
 
     Returns:
@@ -40,7 +40,7 @@ def choose(header: str, offered: Sequence[str], default: object = None) -> str |
     """
     ranges = _parse(header) or [("*/*", 1.0)]
     ordered = sorted(offered, key=lambda media_type: media_type != default)
-    quality, best = max(((_quality(media_type, ranges), -place) for place, media_type in enumerate(ordered)))
+    quality, _, best = max((*_quality(media_type, ranges), -place) for place, media_type in enumerate(ordered))
     return ordered[-best] if quality > 0 else None
 
 
@@ -64,11 +64,15 @@ def _weight(parameters: Sequence[str]) -> float:
     return 1.0
 
 
-def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """The weight of the most specific range that covers the media type."""
-    family = media_type.partition("/")[0]
-    for wanted in (media_type.lower(), f"{family}/*", "*/*"):
+def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, bool]:
+    """The weight of the most specific range that covers the media type, and whether it covers all of it."""
+    media_type = media_type.lower()
+    family, _, kind = media_type.partition("/")
+    for wanted in (media_type, f"{family}/*", "*/*"):
         weights = [weight for media_range, weight in ranges if media_range == wanted]
         if weights:
-            return max(weights)
-    return 0.0
+            return max(weights), True
+    if kind == "*":
+        inside = (weight for media_range, weight in ranges if family in ("*", media_range.partition("/")[0]))
+        return max(inside, default=0.0), False
+    return 0.0, False

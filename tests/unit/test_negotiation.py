@@ -42,3 +42,17 @@ def test_among_equals_the_authors_default_is_chosen():
 )
 def test_an_arrays_memory_is_given_only_to_those_who_prefer_it(headers, wanted):
     assert negotiation.array_type(headers) == wanted
+
+
+@pytest.mark.parametrize(
+    "header, chosen",
+    [
+        ("image/png", "image/png"),
+        ("image/webp", "image/*"),
+        ("image/webp;q=0.5, application/json;q=0.4", "image/*"),
+        ("audio/ogg", None),
+        ("*/*", "application/json"),
+    ],
+)
+def test_a_range_is_offered_for_what_lies_in_it(header, chosen):
+    assert negotiation.choose(header, ["application/json", "image/*", "image/png"]) == chosen

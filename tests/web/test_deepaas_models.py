@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from aiohttp import FormData
 
 OLDEST = """
@@ -206,3 +207,80 @@ async def test_the_functions_behind_predict_work_by_themselves(serve):
     url = str(client.make_url("/livez"))
     response = await client.post("/api/v1/models/template/predict/url", json={"url": url})
     assert (await response.json())["prediction"] == [[url], None]
+
+
+DRAWING = """
+    import io
+    import tempfile
+    from webargs import fields, validate
+
+    PNG = b"\\x89PNG\\r\\n\\x1a\\n..."
+
+    def get_predict_args():
+        kinds = ["image/*", "application/json", "text/plain", "application/pdf"]
+        return {"accept": fields.Str(missing="application/json", validate=validate.OneOf(kinds), LOCATION)}
+
+    def predict(**kwargs):
+        if kwargs["accept"] == "image/*":
+            return io.BytesIO(PNG)
+        if kwargs["accept"] == "application/pdf":
+            file = tempfile.NamedTemporaryFile()
+            file.write(b"%PDF-")
+            file.seek(0)
+            return file
+        return "text" if kwargs["accept"] == "text/plain" else kwargs
+"""
+
+
+@pytest.mark.parametrize("location", ["", "location='headers'"])
+@pytest.mark.parametrize(
+    "accept, media_type, body",
+    [
+        ("*/*", "application/json", b'{"accept":"application/json"}'),
+        ("text/*;q=0.5, application/json;q=0.1", "text/plain", b"text"),
+        ("image/webp, image/png", "image/png", b"\x89PNG\r\n\x1a\n..."),
+        ("application/pdf", "application/pdf", b"%PDF-"),
+    ],
+)
+async def test_the_answer_has_the_media_type_that_the_request_accepts(serve, location, accept, media_type, body):
+    client = await serve(drawing=DRAWING.replace("LOCATION", location))
+    response = await client.post("/api/v1/models/drawing/predict", headers={"Accept": accept})
+    assert response.content_type == media_type
+    assert body in await response.read()
+
+
+async def test_the_argument_accept_outranks_the_header(serve):
+    client = await serve(drawing=DRAWING.replace("LOCATION", ""))
+    headers = {"Accept": "application/json"}
+    path = "/api/v1/models/drawing/predict"
+    assert (await client.post(path, params={"accept": "text/plain"}, headers=headers)).content_type == "text/plain"
+    headers = {"Accept": "text/plain"}
+    response = await client.post(path, params={"accept": "*/*"}, headers=headers)
+    assert (await response.json())["prediction"] == {"accept": "application/json"}
+    assert (await client.post(path, params={"accept": "text"}, headers=headers)).status == 422
+
+
+async def test_a_model_that_asks_for_the_header_is_never_called_for_what_it_cannot_give(serve):
+    headers = {"Accept": "audio/ogg"}
+    client = await serve(drawing=DRAWING.replace("LOCATION", "location='headers'"))
+    response = await client.post("/api/v1/models/drawing/predict", headers=headers)
+    assert response.status == 406
+    client = await serve(drawing=DRAWING.replace("LOCATION", ""))
+    response = await client.post("/api/v1/models/drawing/predict", headers=headers)
+    assert (await response.json())["prediction"] == {"accept": "application/json"}
+
+
+async def test_a_required_media_type_comes_from_the_header(serve):
+    code = """
+        from webargs import fields, validate
+
+        def get_predict_args():
+            choices = validate.OneOf(["application/json", "text/plain"])
+            return {"accept": fields.Str(required=True, validate=choices, metadata={"location": "headers"})}
+
+        def predict(accept):
+            return accept
+    """
+    client = await serve(strict=code)
+    response = await client.post("/api/v1/models/strict/predict")
+    assert (await response.json())["prediction"] == "application/json"

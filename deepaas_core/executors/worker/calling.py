@@ -11,7 +11,7 @@ import types
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from . import encoding, frames, guard
+from . import encoding, frames, guard, media
 from .describing import DICTIONARY, Description, Invalid
 from .dictionary import Payload
 
@@ -219,9 +219,9 @@ class Caller:
         if type(value).__name__ == "ReturnedFile" and hasattr(value, "path"):
             return Answer(b"", str(value.content_type), os.fspath(value.path))
         if isinstance(accept, str) and accept not in JSON_TYPES:
-            raw = _raw(value)
+            raw = media.raw(value)
             if raw is not None:
-                return Answer(raw, accept)
+                return Answer(raw, media.concrete(accept, value, raw))
         if wanted is not None:
             return _array(value, wanted)
         complaint = self._description.check_response(value)
@@ -320,20 +320,6 @@ def _read_npy(body: frames.Buffer) -> Any:
         return array.reshape(shape, order="F" if by_column else "C").copy(order="K")
     except Exception:
         raise Refusal("malformed", message="The body is not a numpy array in the .npy format.") from None
-
-
-def _raw(value: Any) -> Optional[bytes]:
-    """A result that is a body by itself, for models that choose the media type by their ``accept`` argument."""
-    if value is None:
-        return b""
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, (io.BytesIO, io.BufferedReader)):
-        with value:
-            return value.getvalue() if isinstance(value, io.BytesIO) else value.read()
-    return None
 
 
 def _array(value: Any, wanted: str) -> Answer:

@@ -3,7 +3,7 @@
 Three kinds of models want one. Those for DEEPaaS 0.5 find the upload under ``files``, as an open file with a ``save``
 method, and reach arguments as attributes, too. Those before it were given nothing but a list with the payload, and ask
 the dictionary for item 0. And later ones have functions ``predict_data(args)`` and ``predict_url(args)`` that their own
-``predict`` calls, with the upload where their fields have it, as a file on disk.
+``predict`` calls with the arguments it got, the upload being a file on disk.
 """
 
 import io
@@ -59,7 +59,8 @@ class Payload:
         configuration = Configuration(values)
         if name is not None:
             mine = self._sent["url"] if self._hook == "predict_url" else self._file_on_disk(name)
-            configuration[name] = [mine] if name in ("files", "urls") else mine
+            configuration[name] = mine
+            configuration["urls" if self._hook == "predict_url" else "files"] = [mine]
         elif self._hook == "predict_url":
             configuration.update(urls=[self._sent["url"]], url=self._sent["url"])
             configuration.payload = self._sent["url"]
