@@ -14,7 +14,6 @@ from pathlib import Path
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Model, Problem, Source
-from deepaas_core.domain.training import Run
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.inline import Inline
 from deepaas_core.executors.pool import Limits, Pool
@@ -26,7 +25,7 @@ from deepaas_core.plugins.discovery import discover
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
-from deepaas_core.serving.trainer import Trainer
+from deepaas_core.serving.trainer import Served, Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.web import app as web_app
@@ -137,9 +136,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
             store,
             RunProcesses(folders.runs, cancel_grace_s=settings.training.cancel_grace_s),
             max_concurrent_runs=settings.training.max_concurrent_runs,
+            max_concurrent_runs_per_model=settings.training.max_concurrent_runs_per_model or None,
         )
         await trainer.recover()
-        served = {source.name: await trainer.current_model_dir(source.name) for source in found.sources}
+        served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 
         def make_executor(source: Source, on_change: OnChange) -> Executor:
             launch = launch_of(source, settings, folders.worker(source.name), served[source.name])
@@ -151,11 +151,11 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
             web_app.build(settings, catalog, predictor, trainer, guard_of(settings), folders.scratch), settings
         )
 
-        async def serve_trained(run: Run, model_dir: Path | None) -> None:
+        async def serve_trained(model: str, served: Served) -> None:
             with suppress(errors.ModelNotFound):  # trained by a server that had more models than this one
-                await catalog.switch(run.model, model_dir)
+                await catalog.switch(model, served.folder)
 
-        trainer.on_succeeded = serve_trained
+        trainer.on_serve = serve_trained
         await listener.start()
         catalog.start()
         await trainer.resume()

@@ -17,7 +17,8 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── ModelNotFound
     │   └── RunNotFound
     ├── Conflict
-    │   └── RunAlreadyOver
+    │   ├── RunAlreadyOver
+    │   └── RunElsewhere          its folder is another server's
     ├── Unavailable               try again later
     │   ├── ModelNotReady
     │   ├── Overloaded
@@ -151,6 +152,18 @@ class RunAlreadyOver(Conflict):
 
     def __str__(self) -> str:
         return f"Training run {self.run} has already ended: it {self.state}."
+
+
+class RunElsewhere(Conflict):
+    """The files of the training run are with another server."""
+
+    def __init__(self, run: str, address: str):
+        super().__init__(run, address)
+        self.run, self.address = run, address
+
+    def __str__(self) -> str:
+        where = self.address or "a server that is not known here"
+        return f"The files of training run {self.run} are with {where}."
 
 
 class Unavailable(DeepaasError):

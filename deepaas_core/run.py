@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -50,7 +51,9 @@ def artifact(path: str | os.PathLike[str], name: str | None = None) -> None:
     if folder is None:
         return
     kept = folder / "artifacts" / Path(name or path).name
-    shutil.copyfile(path, kept)
+    new = kept.with_name(f".{kept.name}.{os.getpid()}")
+    shutil.copyfile(path, new)
+    os.replace(new, kept)
     _record("artifact", {"name": kept.name, "bytes": kept.stat().st_size})
 
 
@@ -71,7 +74,7 @@ def cancelled() -> bool:
 
 
 def resume_from() -> Path | None:
-    """The folder of the model that an earlier try of this run left behind; None on the first."""
+    """The folder of the model that an earlier try of this run left behind; None if there is none to go on from."""
     return _folder(_RESUME_DIR)
 
 
@@ -81,16 +84,24 @@ def _folder(variable: str) -> Path | None:
 
 
 def _record(event: str, values: dict[str, Any]) -> None:
-    """Append one event; one write to a file open for appending is never mixed with those of other processes."""
+    """Append one event; one write to a file open for appending is never mixed with those of other processes.
+
+    A full disk costs the event, not the training.
+    """
     folder = _folder(_DIR)
     if folder is None:
         return
-    line = json.dumps({"at": time.time(), "event": event, **_plain(values)}, allow_nan=False) + "\n"
-    file = os.open(folder / "events.ndjson", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    line = json.dumps({"at": time.time(), "event": event, "values": _plain(values)}, allow_nan=False) + "\n"
     try:
-        os.write(file, line.encode())
-    finally:
-        os.close(file)
+        file = os.open(folder / "events.ndjson", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            written = os.write(file, line.encode())
+            if written < len(line):  # so that the next line is not lost as well
+                os.write(file, b"\n")
+        finally:
+            os.close(file)
+    except OSError as error:
+        print(f"run.{event} is lost: {error}", file=sys.stderr)
 
 
 def _plain(value: Any) -> Any:

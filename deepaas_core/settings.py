@@ -89,6 +89,9 @@ class Training:
     """Training runs."""
 
     max_concurrent_runs: int = setting(2, "Runs at the same time; more wait in the queue.", least=1)
+    max_concurrent_runs_per_model: int = setting(
+        0, "Runs of one model at the same time; 0 sets no limit but the one for all.", least=0
+    )
     cancel_grace_s: float = setting(3.0, "Seconds a cancelled run has to stop before it is killed.", least=0, most=4.5)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepaas_core.domain.training import Ending, Process, RunError, RunState
+from deepaas_core.executors.reports import Reports
 
 
 @dataclass
@@ -19,19 +22,51 @@ class Machine:
     endings: dict = field(default_factory=dict)
     started: list = field(default_factory=list)
     killed: list = field(default_factory=list)
+    uploads: dict = field(default_factory=dict)
+    resumed: dict = field(default_factory=dict)
+    logs: dict = field(default_factory=dict)
+    forgotten: list = field(default_factory=list)
     broken: bool = False
+
+    def __post_init__(self):
+        self.reports = Reports(self.root / "told")
+
+    def tell(self, run_id, event, **values):
+        """What the model would say by ``run.report`` and its like."""
+        folder = self.root / "told" / run_id
+        (folder / "artifacts").mkdir(parents=True, exist_ok=True)
+        with (folder / "events.ndjson").open("a") as file:
+            file.write(json.dumps({"at": 1714566615.5, "event": event, "values": values}) + "\n")
 
     def model_dir(self, run_id):
         return self.root / run_id
 
-    async def prepare(self, run, source, values, uploads):
+    async def inputs(self, run_id):
+        return self.uploads.get(run_id, {})
+
+    def beats(self, run_id):
+        return run_id in self.living
+
+    def left_word(self, run_id):
+        return run_id in self.endings
+
+    async def forget_log(self, run_id):
+        self.logs.pop(run_id, None)
+
+    async def forget_artifacts(self, run_id):
+        self.forgotten.append(run_id)
+
+    async def prepare(self, run, source, values, uploads, resume=None):
         if self.broken:
             raise OSError(28, "No space left on device")
         self.jobs[run.id] = values
+        self.uploads[run.id] = {key: values[key] for key in uploads}
+        self.resumed[run.id] = resume
         self.model_dir(run.id).mkdir()
 
     async def discard(self, run_id):
         self.jobs.pop(run_id, None)
+        shutil.rmtree(self.model_dir(run_id), ignore_errors=True)
 
     def withdraw(self, run_id):
         self.jobs.pop(run_id, None)
@@ -71,7 +106,7 @@ class Machine:
         return set(self.living)
 
     async def read_log(self, run_id, offset, limit):
-        log = b"0123456789"
+        log = self.logs.get(run_id, b"0123456789")
         start = max(0, len(log) - limit) if offset is None else min(offset, len(log))
         return log[start : start + limit], start, len(log)
 

@@ -6,10 +6,11 @@ start time, by the tag in its environment, and by what lies in its folder:
     job.json        what to do; taken away by the one process that begins to do it
     events.ndjson   what the model reports
     log.txt         what it prints; not bounded on disk, reading is
-    inputs/         files that came with the request
+    inputs/         files that came with the request; inputs.json says which argument each is
     artifacts/      files the model wants kept
     model/          the trained model
     cancel          somebody has asked for the end
+    heartbeat       touched every other second while the run goes on
     result.json, exit.json   how it ended, see ``worker/training.py``
 """
 
@@ -33,12 +34,15 @@ import psutil
 
 from deepaas_core.domain.model import Source
 from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState
+from deepaas_core.executors.reports import Reports
 
 PROGRAM = Path(__file__).parent / "worker"
 #: Every process of a run carries this in its environment, so that those which left its session are found again.
 TAG = "DEEPAAS_CORE_RUN_ID"
 MAX_RESULT_BYTES = 64 * 2**20
 POLL_S = 0.1
+#: A run whose heartbeat is older than this has lost its process; clocks of machines may differ a little.
+STALE_S = 20.0
 _ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -55,6 +59,7 @@ class RunProcesses:
         self._root = root
         self._grace_s = cancel_grace_s
         self._interpreter = interpreter
+        self.reports = Reports(root)
 
     def folder(self, run_id: str) -> Path:
         """The run's own folder."""
@@ -66,29 +71,47 @@ class RunProcesses:
 
     # Starting.
 
-    async def prepare(self, run: Run, source: Source, values: Mapping[str, Any], uploads: Collection[str]) -> None:
+    async def prepare(
+        self,
+        run: Run,
+        source: Source,
+        values: Mapping[str, Any],
+        uploads: Collection[str],
+        resume: Path | None = None,
+    ) -> None:
         """Make the run's folder with everything that starting it takes, on disk when this returns.
 
         Args:
             run: The run, not recorded yet.
             source: Where the model comes from.
             values: The arguments, secrets included.
-            uploads: Names of those arguments that are uploaded files; the files are taken over into the folder.
+            uploads: Names of those arguments that are uploaded files; the files are taken over into the folder, or
+                copied if they belong to another run.
+            resume: The folder of the model from which it goes on.
 
         Raises:
             OSError: There is no room, or no permission.
         """
-        await asyncio.to_thread(self._prepare, run, source, values, uploads)
+        await asyncio.to_thread(self._prepare, run, source, values, uploads, resume)
 
-    def _prepare(self, run: Run, source: Source, values: Mapping[str, Any], uploads: Collection[str]) -> None:
+    def _prepare(
+        self, run: Run, source: Source, values: Mapping[str, Any], uploads: Collection[str], resume: Path | None
+    ) -> None:
         folder = self.folder(run.id)
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             for part in (folder, folder / "artifacts", folder / "model", folder / "inputs"):
                 part.mkdir(mode=0o700)
-            kept = {key: _keep(value, folder / "inputs") if key in uploads else value for key, value in values.items()}
-            job = {"run": run.id, "target": source.target, "values": kept, "max_result_bytes": MAX_RESULT_BYTES}
-            for name, content in (("job.json", json.dumps(job)), ("events.ndjson", ""), ("log.txt", "")):
+            kept = {key: self._kept(value, folder / "inputs") for key, value in values.items() if key in uploads}
+            job = {
+                "run": run.id,
+                "target": source.target,
+                "values": {**values, **kept},
+                "max_result_bytes": MAX_RESULT_BYTES,
+                "resume": resume and str(resume.absolute()),
+            }
+            files = {"events.ndjson": "", "log.txt": "", "inputs.json": json.dumps(kept), "job.json": json.dumps(job)}
+            for name, content in files.items():
                 _write(folder / name, content)
             for directory in (folder, self._root):
                 _sync(directory)
@@ -96,8 +119,26 @@ class RunProcesses:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
+    def _kept(self, value: Any, folder: Path) -> Any:
+        """An uploaded file, or several, where they last as long as the run."""
+        if isinstance(value, list):
+            return [self._kept(item, folder) for item in value]
+        if not isinstance(value, Mapping) or "filename" not in value:
+            return value
+        given = Path(value["filename"])
+        kept = folder / f"{len(list(folder.iterdir()))}{given.suffix}"
+        if given.resolve().is_relative_to(self._root.resolve()):
+            shutil.copyfile(given, kept)
+        else:
+            shutil.move(given, kept)
+        return {**value, "filename": str(kept.absolute())}
+
+    async def inputs(self, run_id: str) -> Mapping[str, Any]:
+        """The files that came with a run's request, as its arguments name them."""
+        return await asyncio.to_thread(_read, self.folder(run_id) / "inputs.json") or {}
+
     async def discard(self, run_id: str) -> None:
-        """Remove the folder of a run that could not be recorded."""
+        """Remove a run's folder with everything in it."""
         await asyncio.to_thread(shutil.rmtree, self.folder(run_id), True)
 
     def withdraw(self, run_id: str) -> None:
@@ -194,6 +235,25 @@ class RunProcesses:
         """
         return await asyncio.to_thread(_ending, self.folder(run_id), code)
 
+    def beats(self, run_id: str) -> bool:
+        """Whether a sign of life of the run is fresh, wherever its process is."""
+        try:
+            return time.time() - (self.folder(run_id) / "heartbeat").stat().st_mtime < STALE_S
+        except OSError:
+            return False
+
+    def left_word(self, run_id: str) -> bool:
+        """Whether the run has ended and says how."""
+        return (self.folder(run_id) / "exit.json").exists()
+
+    async def forget_log(self, run_id: str) -> None:
+        """Remove what the run has printed."""
+        await asyncio.to_thread((self.folder(run_id) / "log.txt").unlink, True)
+
+    async def forget_artifacts(self, run_id: str) -> None:
+        """Remove the files that the run keeps; its model stays."""
+        await asyncio.to_thread(shutil.rmtree, self.folder(run_id) / "artifacts", True)
+
     # Ending.
 
     async def kill(self, run_id: str, process: Process | None) -> None:
@@ -272,17 +332,6 @@ def _read_piece(path: Path, offset: int | None, limit: int) -> tuple[bytes, int,
             return file.read(limit), start, size
     except FileNotFoundError:
         return b"", 0, 0
-
-
-def _keep(value: Any, folder: Path) -> Any:
-    """An uploaded file, or several, moved to where they last as long as the run."""
-    if isinstance(value, list):
-        return [_keep(item, folder) for item in value]
-    if not isinstance(value, Mapping) or "filename" not in value:
-        return value
-    kept = folder / f"{len(list(folder.iterdir()))}{Path(value['filename']).suffix}"
-    shutil.move(value["filename"], kept)
-    return {**value, "filename": str(kept.absolute())}
 
 
 def _write(path: Path, content: str) -> None:

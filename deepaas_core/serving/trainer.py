@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,14 +19,24 @@ from typing import Any, Protocol, TypeVar
 
 from deepaas_core.domain.arguments import Argument, Arguments, Kind
 from deepaas_core.domain.model import Capability, Model, Source
-from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState, is_run_id
-from deepaas_core.errors import CapabilityMissing, RunAlreadyOver, RunNotFound, StoreUnavailable
+from deepaas_core.domain.reports import Condition, Event, Said
+from deepaas_core.domain.training import Choice, Ending, Place, Process, Run, RunError, RunState, is_run_id
+from deepaas_core.errors import (
+    CapabilityMissing,
+    Conflict,
+    InvalidInput,
+    Issue,
+    RunAlreadyOver,
+    RunElsewhere,
+    RunNotFound,
+    StoreUnavailable,
+)
 from deepaas_core.stores.base import RunStore
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-OnSucceeded = Callable[[Run, Path | None], Awaitable[None]]
+OnServe = Callable[[str, "Served"], Awaitable[None]]
 REDACTED = "***"
 #: The queue is looked at this often even when nothing here happens: the store may have been away, or others use it.
 LOOK_AGAIN_S = 2.0
@@ -36,7 +47,15 @@ class Processes(Protocol):
     """What runs are executed by."""
 
     def model_dir(self, run_id: str) -> Path: ...
-    async def prepare(self, run: Run, source: Source, values: Mapping[str, Any], uploads: Collection[str]) -> None: ...
+    async def prepare(
+        self,
+        run: Run,
+        source: Source,
+        values: Mapping[str, Any],
+        uploads: Collection[str],
+        resume: Path | None = None,
+    ) -> None: ...
+    async def inputs(self, run_id: str) -> Mapping[str, Any]: ...
     async def discard(self, run_id: str) -> None: ...
     def withdraw(self, run_id: str) -> None: ...
     def waits(self, run_id: str) -> bool: ...
@@ -44,11 +63,66 @@ class Processes(Protocol):
     def alive(self, process: Process) -> bool: ...
     async def find(self, run_id: str) -> Process | None: ...
     async def wait(self, process: Process) -> int | None: ...
+    def beats(self, run_id: str) -> bool: ...
+    def left_word(self, run_id: str) -> bool: ...
     async def ending(self, run_id: str, code: int | None) -> Ending: ...
     async def kill(self, run_id: str, process: Process | None) -> None: ...
     async def sweep(self, run_id: str) -> None: ...
     async def strays(self) -> Collection[str]: ...
     async def read_log(self, run_id: str, offset: int | None, limit: int) -> tuple[bytes, int, int]: ...
+    async def forget_log(self, run_id: str) -> None: ...
+    async def forget_artifacts(self, run_id: str) -> None: ...
+    @property
+    def reports(self) -> Reports: ...
+
+
+class Reports(Protocol):
+    """What runs leave behind to be read."""
+
+    async def said(self, run_id: str) -> Said: ...
+    async def events(self, run_id: str, start: int) -> tuple[Sequence[Event], int]: ...
+    async def artifacts(self, run_id: str) -> Sequence[KeptFile]: ...
+    async def artifact(self, run_id: str, name: str) -> Path | None: ...
+
+
+class KeptFile(Protocol):
+    """A file that a run keeps, by its path below the run's artifacts."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def modified_at(self) -> datetime: ...
+
+
+@dataclass(frozen=True)
+class Served:
+    """The trained model that is to be served.
+
+    Attributes:
+        run: The run it comes from; None for the model as it was installed.
+        folder: Where it lies.
+    """
+
+    run: str | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many runs go on at the same time; more wait in the queue.
+
+    Attributes:
+        overall: On this server.
+        per_model: Of one model; None leaves it to ``overall``.
+    """
+
+    overall: int = 2
+    per_model: int | None = None
+
+    def of_one_model(self) -> int:
+        return self.overall if self.per_model is None else min(self.overall, self.per_model)
 
 
 @dataclass(frozen=True)
@@ -74,10 +148,13 @@ class Trainer:
         processes: Executes the runs.
         max_concurrent_runs: More than so many wait in the queue.
         clock: Tells the time, in aware UTC.
+        max_concurrent_runs_per_model: Of one model, no more than so many; None sets no limit of its own.
+        place: This server and the folder of its runs, if others use the store as well.
 
     Attributes:
-        on_succeeded: Called with each run that succeeds, and with the folder of the model that is to be served from
-            now on: the run's own, or an earlier one's if it left no files; None if there is none at all.
+        on_serve: Called with a model's name and what is to be served from now on, whenever a run has succeeded or
+            somebody has chosen.
+        on_moved: Called after each step of a run that was made here.
     """
 
     def __init__(
@@ -86,13 +163,19 @@ class Trainer:
         processes: Processes,
         max_concurrent_runs: int = 2,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        max_concurrent_runs_per_model: int | None = None,
+        place: Place = Place(),  # noqa: B008 — a value
     ):
-        self.on_succeeded: OnSucceeded | None = None
+        self.on_serve: OnServe | None = None
+        self.on_moved: Callable[[Run], None] | None = None
+        self.reports: Reports = processes.reports
         self._store = store
         self._processes = processes
-        self._max_concurrent_runs = max_concurrent_runs
+        self._limits = Limits(max_concurrent_runs, max_concurrent_runs_per_model)
         self._clock = clock
+        self._place = place
         self._carried: dict[str, asyncio.Task[None]] = {}
+        self._models: dict[str, str] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._scheduler: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
@@ -100,12 +183,13 @@ class Trainer:
 
     # What others ask for.
 
-    async def start(self, model: Model, values: Mapping[str, Any]) -> Run:
+    async def start(self, model: Model, values: Mapping[str, Any], promote_if: Condition | None = None) -> Run:
         """Ask for a run; it is recorded when this returns, and begins when its turn comes.
 
         Args:
             model: What to train.
             values: Checked arguments, JSON-native.
+            promote_if: What the run must reach for its model to be served.
 
         Raises:
             CapabilityMissing: The model has no ``train``.
@@ -113,7 +197,41 @@ class Trainer:
         """
         if Capability.TRAIN not in model.capabilities:
             raise CapabilityMissing(model.name, Capability.TRAIN.function)
-        return await self._to_the_end(self._start(model, values))
+        return await self._to_the_end(self._start(model, values, promote_if=promote_if))
+
+    async def retry(
+        self,
+        run_id: str,
+        model: Model,
+        changes: Mapping[str, Any],
+        resume: bool = False,
+        promote_if: Condition | None = None,
+    ) -> Run:
+        """Ask for a run like an earlier one.
+
+        Args:
+            run_id: The earlier run, in whatever state.
+            model: What it trained.
+            changes: Arguments that are to be different, by key.
+            resume: Whether it may go on from the model files that the earlier run left.
+            promote_if: What it must reach for its model to be served; None keeps the earlier run's condition.
+
+        Raises:
+            RunNotFound, CapabilityMissing, StoreUnavailable: See ``start``.
+            InvalidInput: The arguments do not fit; those marked secret are not kept and must be given again.
+            Conflict: The earlier run still goes on, and is to be resumed.
+        """
+        old = await self.get(run_id)
+        if Capability.TRAIN not in model.capabilities:
+            raise CapabilityMissing(model.name, Capability.TRAIN.function)
+        if resume and not old.state.over:
+            raise Conflict(f"Training run {old.id} still goes on; cancel it before another one goes on from its model.")
+        arguments = model.arguments.get(Capability.TRAIN, Arguments())
+        plain, files = _again(old, arguments, changes, await self._processes.inputs(old.id))
+        values = {**arguments.load(plain), **files}
+        folder = await asyncio.to_thread(self._model_of, old) if resume else None
+        condition = promote_if or old.promote_if
+        return await self._to_the_end(self._start(model, values, folder, retry_of=old.id, promote_if=condition))
 
     async def get(self, run_id: str) -> Run:
         """The run as it is now.
@@ -132,12 +250,21 @@ class Trainer:
         state: RunState | None = None,
         limit: int | None = None,
         before: str | None = None,
+        ids: Collection[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Sequence[Run]:
         """Runs, newest first, without tracebacks and long results; see ``RunStore.list``."""
         if before is not None and not is_run_id(before):
             return ()
         states = () if state is None else (state,)
-        return await self._store.list(model=model, states=states, limit=limit, before=before)
+        return await self._store.list(
+            model=model, states=states, limit=limit, before=before, ids=ids, since=since, until=until
+        )
+
+    async def positions(self) -> Mapping[str, int]:
+        """Which place each queued run has, 1 for the one that has waited longest."""
+        return await self._store.positions()
 
     async def count(self) -> Mapping[RunState, int]:
         """How many runs are in each state."""
@@ -166,19 +293,121 @@ class Trainer:
         Raises:
             RunNotFound: There is none of this id.
         """
-        run = await self.get(run_id)
+        run = await self.at_hand(run_id)
         return LogPiece(*await self._processes.read_log(run.id, offset, limit))
 
-    async def current_model_dir(self, model: str) -> Path | None:
-        """The model folder of the last run that succeeded and left one; None if there is none."""
+    async def at_hand(self, run_id: str) -> Run:
+        """A run whose folder this server can read.
+
+        Raises:
+            RunNotFound: There is none of this id.
+            RunElsewhere: Its folder is another server's.
+        """
+        run = await self.get(run_id)
+        if run.place.home != self._place.home:
+            peer = (await self._store.peers()).get(run.place.server)
+            raise RunElsewhere(run.id, peer.address if peer else "")
+        return run
+
+    def has_at_hand(self, run: Run) -> bool:
+        """Whether this server can read the run's folder."""
+        return run.place.home == self._place.home
+
+    # Which trained model is served.
+
+    async def current(self, model: str) -> Served:
+        """What is to be served: the last run that succeeded well enough and left a model, or what was chosen since."""
+        choice = await self._store.chosen(model)
+        better = await self._last_success(model, None if choice is None else choice.at)
+        if better is not None or choice is None:
+            return better or Served()
+        if choice.run is None:
+            return Served()
+        with suppress(RunNotFound):
+            run = await self._store.get(choice.run)
+            folder = await asyncio.to_thread(self._model_of, run)
+            if folder is not None:
+                return Served(run.id, folder)
+        log.warning("chosen model is gone", extra={"model": model, "run": choice.run})
+        return await self._last_success(model, None) or Served()
+
+    async def choose(self, model: str, run_id: str | None) -> Served:
+        """Serve the model of an earlier run; the next run that succeeds well enough takes its place again.
+
+        Args:
+            model: The model.
+            run_id: The run; None for the model as it was installed.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``at_hand``.
+            Conflict: It is another model's, did not succeed, or left no model.
+            ModelNotReady: The model does not start from there; what was served before goes on.
+        """
+        return await self._to_the_end(self._choose(model, run_id))
+
+    async def _choose(self, model: str, run_id: str | None) -> Served:
+        served = Served() if run_id is None else await self._servable(model, run_id)
+        before = await self.current(model)
+        if self.on_serve is not None:
+            await self.on_serve(model, served)
+        try:
+            await self._store.choose(model, Choice(run_id, self._clock()))
+        except StoreUnavailable:
+            if self.on_serve is not None:
+                await self.on_serve(model, before)
+            raise
+        log.info("model chosen", extra={"model": model, "run": run_id})
+        return served
+
+    async def _servable(self, model: str, run_id: str) -> Served:
+        run = await self.at_hand(run_id)
+        if run.model != model:
+            raise Conflict(f"Training run {run.id} trained the model {run.model!r}.")
+        if run.state is not RunState.SUCCEEDED:
+            raise Conflict(f"Training run {run.id} is {run.state}; only what succeeded can be served.")
+        folder = await asyncio.to_thread(self._model_of, run)
+        if folder is None:
+            raise Conflict(f"Training run {run.id} left no model files.")
+        return Served(run.id, folder)
+
+    async def _last_success(self, model: str, after: datetime | None) -> Served | None:
         before = None
         while runs := await self._store.list(model=model, states={RunState.SUCCEEDED}, limit=50, before=before):
             for run in sorted(runs, key=lambda run: run.finished_at or run.created_at, reverse=True):
+                if after is not None and (run.finished_at or run.created_at) <= after:
+                    continue
                 folder = await asyncio.to_thread(self._model_of, run)
-                if folder is not None:
-                    return folder
+                if folder is not None and await self._good_enough(run):
+                    return Served(run.id, folder)
             before = runs[-1].id
         return None
+
+    async def _good_enough(self, listed: Run) -> bool:
+        if listed.promotable or listed.promote_if is None or listed.result is not None:
+            return listed.promotable
+        return (await self._store.get(listed.id)).promotable  # lists leave out long results
+
+    # Housekeeping.
+
+    async def purge(self, run_id: str) -> None:
+        """Delete a run that is over: its record, its log, its artifacts and its model.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``at_hand``.
+            Conflict: It is not over, or its model is served.
+            StoreUnavailable: It is not deleted, or not wholly; a later try may succeed.
+        """
+        await self._to_the_end(self._purge(await self.at_hand(run_id)))
+
+    async def _purge(self, run: Run) -> None:
+        if not run.state.over:
+            raise Conflict(f"Training run {run.id} is {run.state}; cancel it first.")
+        if (await self.current(run.model)).run == run.id:
+            raise Conflict(f"The model of training run {run.id} is served; choose another one first.")
+        await self._processes.sweep(run.id)
+        await self._processes.discard(run.id)
+        await self._store.remove(run.id)
+        log.info("training run deleted", extra={"run": run.id, "model": run.model})
 
     # Coming and going.
 
@@ -188,7 +417,7 @@ class Trainer:
         Raises:
             StoreUnavailable: The records cannot be read.
         """
-        for run in await self._store.list(states={RunState.RUNNING}):
+        for run in await self._mine():
             if run.id in self._carried or await self._leader(run) is not None:
                 continue
             if run.process is None and self._processes.waits(run.id):
@@ -203,9 +432,9 @@ class Trainer:
             StoreUnavailable: The records cannot be read.
         """
         await self.recover()
-        for run in await self._store.list(states={RunState.RUNNING}):
+        for run in await self._mine():
             if run.id not in self._carried:
-                self._carry(run.id, self._adopt(run))
+                self._carry(run, self._adopt(run))
         self._keep(asyncio.create_task(self._end_strays()))
         self._scheduler = asyncio.create_task(self._schedule())
 
@@ -218,12 +447,20 @@ class Trainer:
 
     # How a run is carried from the queue to its end.
 
-    async def _start(self, model: Model, values: Mapping[str, Any]) -> Run:
+    async def _mine(self) -> Sequence[Run]:
+        """The runs that this server executes, as the record has it."""
+        running = await self._store.list(states={RunState.RUNNING})
+        return [run for run in running if run.place.server == self._place.server]
+
+    async def _start(
+        self, model: Model, values: Mapping[str, Any], resume: Path | None = None, **more: Any
+    ) -> Run:
         arguments = model.arguments.get(Capability.TRAIN, Arguments())
-        run = Run.queued(model.name, model.version, _shown(values, arguments), self._clock())
+        shown = _shown(values, arguments)
+        run = Run.queued(model.name, model.version, shown, self._clock(), place=self._place, **more)
         uploads = [key for key in values if key in arguments and _is_file(arguments[key])]
         try:
-            await self._processes.prepare(run, model.source, values, uploads)
+            await self._processes.prepare(run, model.source, values, uploads, resume)
         except OSError as error:
             raise StoreUnavailable(f"The folder of a training run cannot be made: {error.strerror}") from error
         try:
@@ -248,18 +485,30 @@ class Trainer:
                 log.exception("training queue failed")
 
     async def _begin_next(self) -> None:
-        free = self._max_concurrent_runs - len(self._carried)
-        for run in await self._store.queue(free) if free > 0 else ():
-            if not self._processes.waits(run.id):
-                await self._end(run.id, RunError("launch", "What is to be done has been lost from the run's folder."))
-                continue
-            started = run.start(self._clock())
-            if await self._store.replace(run, started):
-                self._carry(run.id, self._launch(started))
-                self._announce(started)
+        """Start what there is room for: each time one of the model that has the fewest, and there the oldest."""
+        free = self._limits.overall - len(self._carried)
+        waiting = list(await self._store.queue(free, self._place.home)) if free > 0 else []
+        while waiting and len(self._carried) < self._limits.overall:
+            going = Counter(self._models[run_id] for run_id in self._carried)
+            run = min(waiting, key=lambda run: going[run.model])
+            if going[run.model] >= self._limits.of_one_model():
+                return
+            waiting.remove(run)
+            await self._begin(run)
 
-    def _carry(self, run_id: str, process: Coroutine[Any, Any, Process | None]) -> None:
-        self._carried[run_id] = asyncio.create_task(self._watch(run_id, process))
+    async def _begin(self, run: Run) -> None:
+        if not self._processes.waits(run.id):
+            if (await self.get(run.id)).state is RunState.QUEUED:  # else another server was faster
+                await self._end(run.id, RunError("launch", "What is to be done has been lost from the run's folder."))
+            return
+        started = run.start(self._clock(), self._place.server)
+        if await self._store.replace(run, started):
+            self._carry(started, self._launch(started))
+            self._announce(started)
+
+    def _carry(self, run: Run, process: Coroutine[Any, Any, Process | None]) -> None:
+        self._models[run.id] = run.model
+        self._carried[run.id] = asyncio.create_task(self._watch(run.id, process))
 
     async def _watch(self, run_id: str, found: Coroutine[Any, Any, Process | None]) -> None:
         try:
@@ -270,7 +519,7 @@ class Trainer:
             log.exception("training run lost sight of", extra={"run": run_id})
         finally:
             found.close()
-            del self._carried[run_id]
+            del self._carried[run_id], self._models[run_id]
             self._look.set()
 
     async def _launch(self, run: Run) -> Process | None:
@@ -303,15 +552,25 @@ class Trainer:
         """Record how a run ended, however long it takes until the store can be written."""
         await self._processes.sweep(run_id)
         ending = await self._processes.ending(run_id, code)
+        said = await self._told(run_id)
         with suppress(RunAlreadyOver):
-            await self._surely(lambda: self._move(run_id, lambda now: now.end(self._clock(), ending)))
+            await self._surely(lambda: self._move(run_id, lambda now: now.end(self._clock(), ending).note(said)))
         run = await self._surely(lambda: self._store.get(run_id))
-        if run.state is RunState.SUCCEEDED and self.on_succeeded is not None:
-            folder = await self._surely(lambda: self.current_model_dir(run.model))
+        if run.said != said:  # cancelled: what it told in its last moments
+            await self._surely(lambda: self._store.replace(run, run.note(said)))
+        if run.state is RunState.SUCCEEDED and self.on_serve is not None:
+            served = await self._surely(lambda: self.current(run.model))
             try:
-                await self.on_succeeded(run, folder)
+                await self.on_serve(run.model, served)
             except Exception:
                 log.exception("trained model cannot be served", extra={"run": run.id, "model": run.model})
+
+    async def _told(self, run_id: str) -> Said:
+        try:
+            return await self.reports.said(run_id)
+        except OSError as error:
+            log.warning("what a run told cannot be read", extra={"run": run_id, "reason": str(error)})
+            return Said()
 
     async def _end(self, run_id: str, error: RunError) -> None:
         with suppress(RunAlreadyOver):
@@ -367,6 +626,12 @@ class Trainer:
 
     def _announce(self, run: Run) -> None:
         log.info("training run", extra={"run": run.id, "model": run.model, "state": str(run.state)})
+        self.nudge()
+        if self.on_moved is not None:
+            self.on_moved(run)
+
+    def nudge(self) -> None:
+        """Look at once at what has changed, here or in another process of the server."""
         self._look.set()
         self._moved.set()
         self._moved.clear()
@@ -381,8 +646,39 @@ class Trainer:
         return task
 
     def _model_of(self, run: Run) -> Path | None:
+        if not self.has_at_hand(run):
+            return None
         folder = self._processes.model_dir(run.id)
         return folder if folder.is_dir() and any(folder.iterdir()) else None
+
+
+def _again(
+    old: Run, arguments: Arguments, changes: Mapping[str, Any], files: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of a run that is tried again: plain ones still to be checked, and uploads as they were kept."""
+    plain, missing = dict(changes), []
+    kept = {key: value for key, value in files.items() if key in arguments and key not in changes}
+    for key, argument in arguments.items():
+        recorded = next((old.arguments[name] for name in (key, argument.name) if name in old.arguments), None)
+        if recorded is None or key in changes or _is_file(argument):
+            continue
+        if _hidden(recorded, argument):
+            missing.append(Issue(f"/arguments/{key}", "This holds a secret, which was not kept; give it again."))
+        plain[key] = recorded
+    if missing:
+        raise InvalidInput(missing)
+    return plain, kept
+
+
+def _hidden(value: Any, argument: Argument) -> bool:
+    """Whether a recorded argument is, or holds, a secret that is not kept."""
+    if argument.secret:
+        return value is not None
+    if isinstance(value, list) and argument.items is not None:
+        return any(_hidden(item, argument.items) for item in value)
+    if isinstance(value, Mapping):
+        return any(_hidden(value[each.key], each) for each in argument.properties if each.key in value)
+    return False
 
 
 def _is_file(argument: Argument) -> bool:

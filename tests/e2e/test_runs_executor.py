@@ -82,7 +82,7 @@ async def test_a_model_can_say_how_it_is_getting_on(processes):
     assert ending.result is False
     events = [json.loads(line) for line in (processes.folder(run_id) / "events.ndjson").read_text().splitlines()]
     assert [event["event"] for event in events] == ["metrics", "progress", "artifact"]
-    assert events[0]["loss"] is None
+    assert events[0]["values"]["loss"] is None
     assert (processes.folder(run_id) / "artifacts" / "plot.txt").read_text() == "plot"
 
 

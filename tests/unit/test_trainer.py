@@ -8,9 +8,18 @@ import pytest
 
 from deepaas_core.domain.arguments import Argument, Arguments, Kind
 from deepaas_core.domain.model import Capability, Model, Source
+from deepaas_core.domain.reports import Condition, Progress, Said
 from deepaas_core.domain.training import Ending, RunState
-from deepaas_core.errors import CapabilityMissing, RunAlreadyOver, RunNotFound, StoreUnavailable
-from deepaas_core.serving.trainer import Trainer
+from deepaas_core.errors import (
+    CapabilityMissing,
+    Conflict,
+    InvalidInput,
+    ModelNotReady,
+    RunAlreadyOver,
+    RunNotFound,
+    StoreUnavailable,
+)
+from deepaas_core.serving.trainer import Served, Trainer
 from deepaas_core.stores.memory import MemoryRunStore
 from tests.machine import Machine
 
@@ -30,9 +39,9 @@ class Shaky(MemoryRunStore):
         self._reach()
         return await super().get(run_id)
 
-    async def queue(self, limit):
+    async def queue(self, limit, home=""):
         self._reach()
-        return await super().queue(limit)
+        return await super().queue(limit, home)
 
     async def replace(self, old, new):
         self._reach()
@@ -43,10 +52,10 @@ class Shaky(MemoryRunStore):
             raise StoreUnavailable("away")
 
 
-def a_model(*arguments, capabilities=(Capability.TRAIN,)):
+def a_model(*arguments, capabilities=(Capability.TRAIN,), name="digits"):
     known = Arguments({argument.key: argument for argument in arguments})
     return Model(
-        Source("digits", "deepaas.model", "digits", "digits", "1.0"),
+        Source(name, "deepaas.model", "digits", "digits", "1.0"),
         frozenset(capabilities),
         {Capability.TRAIN: known},
     )
@@ -268,18 +277,18 @@ async def test_the_queue_survives_the_server(new_trainer, machine):
 
 async def test_a_trained_model_is_handed_on(trainer, machine):
     handed = asyncio.Queue()
-    trainer.on_succeeded = lambda run, folder: handed.put((run.id, folder))
+    trainer.on_serve = lambda model, served: handed.put((served.run, served.folder))
     run = await begun(trainer, machine)
     (machine.model_dir(run.id) / "weights").touch()
     machine.end(run.id, SUCCEEDED)
     async with asyncio.timeout(10):
         assert await handed.get() == (run.id, machine.model_dir(run.id))
-    assert await trainer.current_model_dir("digits") == machine.model_dir(run.id)
+    assert (await trainer.current("digits")).folder == machine.model_dir(run.id)
 
 
 async def test_a_run_that_leaves_no_files_takes_no_trained_model_away(trainer, machine):
     handed = asyncio.Queue()
-    trainer.on_succeeded = lambda run, folder: handed.put(folder)
+    trainer.on_serve = lambda model, served: handed.put(served.folder)
     first, empty = await begun(trainer, machine), await begun(trainer, machine)
     (machine.model_dir(first.id) / "weights").touch()
     for run in (first, empty):
@@ -289,17 +298,17 @@ async def test_a_run_that_leaves_no_files_takes_no_trained_model_away(trainer, m
 
 
 async def test_a_model_that_cannot_be_served_leaves_the_run_as_it_is(trainer, machine):
-    async def refuse(run, folder):
+    async def refuse(model, served):
         raise RuntimeError("no")
 
-    trainer.on_succeeded = refuse
+    trainer.on_serve = refuse
     run = await begun(trainer, machine)
     machine.end(run.id, SUCCEEDED)
     assert (await trainer.settled(run.id)).state is RunState.SUCCEEDED
 
 
 async def test_the_model_that_is_served_is_that_of_the_last_success_with_files(trainer, machine):
-    assert await trainer.current_model_dir("digits") is None
+    assert (await trainer.current("digits")).folder is None
     runs = [await begun(trainer, machine), await begun(trainer, machine)]
     (machine.model_dir(runs[0].id) / "weights").touch()
     (machine.model_dir(runs[1].id) / "weights").touch()
@@ -309,8 +318,8 @@ async def test_the_model_that_is_served_is_that_of_the_last_success_with_files(t
     empty = await begun(trainer, machine)
     machine.end(empty.id, SUCCEEDED)
     await trainer.settled(empty.id)
-    assert await trainer.current_model_dir("digits") == machine.model_dir(runs[0].id)
-    assert await trainer.current_model_dir("other") is None
+    assert (await trainer.current("digits")).folder == machine.model_dir(runs[0].id)
+    assert (await trainer.current("other")).folder is None
 
 
 async def test_lists_take_filters(trainer, machine):
@@ -318,3 +327,167 @@ async def test_lists_take_filters(trainer, machine):
     assert [found.id for found in await trainer.list(model="digits", state=RunState.RUNNING)] == [run.id]
     assert list(await trainer.list(state=RunState.FAILED)) == []
     assert list(await trainer.list(before="nonsense")) == []
+
+
+# Fair shares.
+
+
+async def test_models_take_turns(new_trainer, machine):
+    waiting = await new_trainer(max_concurrent_runs=0)
+    many = [await waiting.start(a_model(), {}) for _ in range(4)]
+    other = await waiting.start(a_model(name="other"), {})
+    await waiting.close()
+    await new_trainer(max_concurrent_runs=2)
+    await until(lambda: len(machine.started) == 2)
+    assert machine.started == [many[0].id, other.id]
+
+
+async def test_one_model_has_no_more_than_its_share(new_trainer, machine):
+    trainer = await new_trainer(max_concurrent_runs=3, max_concurrent_runs_per_model=1)
+    runs = [await trainer.start(a_model(), {}) for _ in range(3)]
+    other = await trainer.start(a_model(name="other"), {})
+    await until(lambda: len(machine.started) == 2)
+    assert machine.started == [runs[0].id, other.id]
+    machine.end(runs[0].id, SUCCEEDED)
+    await until(lambda: len(machine.started) == 3)
+    assert machine.started[2] == runs[1].id
+
+
+# What a run tells, and trying again.
+
+
+async def test_what_a_run_told_stays_with_its_record(trainer, machine, store):
+    run = await begun(trainer, machine)
+    machine.tell(run.id, "metrics", loss=0.5, accuracy=0.8)
+    machine.tell(run.id, "progress", done=2, total=4)
+    machine.tell(run.id, "metrics", loss=0.25)
+    machine.end(run.id, SUCCEEDED)
+    said = (await trainer.settled(run.id)).said
+    assert said == Said(Progress(2, 4), {"loss": 0.25, "accuracy": 0.8}, 2)
+
+
+async def test_what_a_cancelled_run_told_stays_as_well(trainer, machine, store):
+    run = await begun(trainer, machine)
+    machine.tell(run.id, "metrics", loss=0.5)
+    await trainer.cancel(run.id)
+    assert (await store.get(run.id)).said.metrics == {"loss": 0.5}
+
+
+async def test_a_run_is_tried_again_with_changes(trainer, machine):
+    model = a_model(Argument("epochs", "epochs", Kind.INTEGER), Argument("rate", "rate", Kind.NUMBER))
+    old = await trainer.start(model, {"epochs": 3, "rate": 0.5}, promote_if=Condition.parse("loss < 1"))
+    new = await trainer.retry(old.id, model, {"epochs": 5})
+    assert new.arguments == {"epochs": 5, "rate": 0.5}
+    assert (new.retry_of, str(new.promote_if)) == (old.id, "loss < 1")
+    assert new.id != old.id
+
+
+async def test_a_retry_takes_the_same_files_and_may_go_on_from_the_same_model(trainer, machine):
+    model = a_model(Argument("table", "table", Kind.FILE))
+    file = {"filename": "/tmp/x1", "original_filename": "mine.csv"}
+    old = await trainer.start(model, {"table": file})
+    with pytest.raises(Conflict):
+        await trainer.retry(old.id, model, {}, resume=True)
+    (machine.model_dir(old.id) / "weights").touch()
+    await trainer.cancel(old.id)
+    new = await trainer.retry(old.id, model, {}, resume=True)
+    assert machine.uploads[new.id] == {"table": file}
+    assert machine.resumed[new.id] == machine.model_dir(old.id)
+
+
+async def test_a_retry_asks_for_secrets_again(trainer):
+    model = a_model(Argument("password", "password", Kind.STRING, secret=True))
+    old = await trainer.start(model, {"password": "swordfish"})
+    with pytest.raises(InvalidInput, match="/arguments/password"):
+        await trainer.retry(old.id, model, {})
+    await trainer.retry(old.id, model, {"password": "swordfish"})
+
+
+async def test_a_retry_is_checked(trainer):
+    model = a_model(Argument("epochs", "epochs", Kind.INTEGER))
+    old = await trainer.start(model, {"epochs": 3})
+    with pytest.raises(InvalidInput):
+        await trainer.retry(old.id, model, {"epochs": "many"})
+    with pytest.raises(InvalidInput):
+        await trainer.retry(old.id, model, {"nonsense": 1})
+
+
+# Which model is served.
+
+
+async def trained(trainer, machine, accuracy=None, promote_if=None):
+    run = await trainer.start(a_model(), {}, promote_if=promote_if)
+    await machine.begun(run.id)
+    (machine.model_dir(run.id) / "weights").touch()
+    if accuracy is not None:
+        machine.tell(run.id, "metrics", accuracy=accuracy)
+    machine.end(run.id, SUCCEEDED)
+    return await trainer.settled(run.id)
+
+
+async def test_only_a_model_that_is_good_enough_is_served(trainer, machine):
+    condition = Condition.parse("accuracy >= 0.9")
+    good = await trained(trainer, machine, 0.95, condition)
+    await trained(trainer, machine, 0.5, condition)
+    await trained(trainer, machine, None, condition)
+    assert (await trainer.current("digits")).run == good.id
+
+
+async def test_an_earlier_model_is_served_until_a_later_run_succeeds(new_trainer, trainer, machine):
+    handed = []
+    first, second = [await trained(trainer, machine) for _ in range(2)]
+
+    async def note(model, served):
+        handed.append((model, served.run))
+
+    trainer.on_serve = note
+    assert (await trainer.choose("digits", first.id)).folder == machine.model_dir(first.id)
+    assert handed == [("digits", first.id)]
+    assert (await trainer.current("digits")).run == first.id
+    await trainer.close()
+    trainer = await new_trainer()
+    assert (await trainer.current("digits")).run == first.id
+    third = await trained(trainer, machine)
+    assert (await trainer.current("digits")).run == third.id
+    assert second.id != third.id
+
+
+async def test_the_model_as_it_was_installed_can_be_chosen(trainer, machine):
+    await trained(trainer, machine)
+    await trainer.choose("digits", None)
+    assert await trainer.current("digits") == Served()
+
+
+async def test_what_cannot_be_served_cannot_be_chosen(trainer, machine):
+    run = await trained(trainer, machine)
+    going = await begun(trainer, machine)
+    with pytest.raises(Conflict):
+        await trainer.choose("other", run.id)
+    with pytest.raises(Conflict):
+        await trainer.choose("digits", going.id)
+    with pytest.raises(RunNotFound):
+        await trainer.choose("digits", "0" * 32)
+
+
+async def test_a_choice_that_does_not_start_is_not_kept(trainer, machine):
+    first, second = [await trained(trainer, machine) for _ in range(2)]
+
+    async def refuse(model, served):
+        raise ModelNotReady(model, "no")
+
+    trainer.on_serve = refuse
+    with pytest.raises(ModelNotReady):
+        await trainer.choose("digits", first.id)
+    assert (await trainer.current("digits")).run == second.id
+
+
+async def test_deleting_takes_everything_but_what_is_served_or_goes_on(trainer, machine):
+    old, served = [await trained(trainer, machine) for _ in range(2)]
+    going = await begun(trainer, machine)
+    for run in (served, going):
+        with pytest.raises(Conflict):
+            await trainer.purge(run.id)
+    await trainer.purge(old.id)
+    with pytest.raises(RunNotFound):
+        await trainer.get(old.id)
+    assert not machine.model_dir(old.id).exists()

@@ -1,0 +1,151 @@
+"""What runs leave behind to be read: the events they tell, and the files they keep.
+
+``events.ndjson`` is only ever appended to, so a place in it is a number that stays good for ever: whoever knows up to
+where he has read goes on from there, after a restart as well. The model could have written anything there; what is not
+one of our lines is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from deepaas_core.domain.reports import Event, Said
+
+#: How much of a file is read in one go; a line longer than this is passed over.
+PIECE_BYTES = 2**20
+#: Of so many runs it is remembered how far they were read.
+REMEMBERED = 256
+KINDS = frozenset({"metrics", "progress", "artifact"})
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file that a run keeps.
+
+    Attributes:
+        name: Its path below the run's artifacts, with slashes.
+    """
+
+    name: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass
+class _Heard:
+    """How far a run's events were read, and what they said up to there."""
+
+    offset: int = 0
+    said: Said = field(default_factory=Said)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Reports:
+    """Reads what runs tell and keep.
+
+    Args:
+        root: The folder that holds the runs' folders.
+    """
+
+    def __init__(self, root: Path):
+        self._root = root
+        self._heard: OrderedDict[str, _Heard] = OrderedDict()
+
+    async def said(self, run_id: str) -> Said:
+        """The sum of what a run has told so far; only what is new since the last time is read."""
+        heard = self._heard.setdefault(run_id, _Heard())
+        self._heard.move_to_end(run_id)
+        while len(self._heard) > REMEMBERED:
+            self._heard.popitem(last=False)
+        return await asyncio.to_thread(self._listen, run_id, heard)
+
+    def _listen(self, run_id: str, heard: _Heard) -> Said:
+        with heard.lock:
+            while True:
+                events, offset = self._read(run_id, heard.offset)
+                if offset == heard.offset:
+                    return heard.said
+                for event in events:
+                    heard.said = heard.said.hear(event)
+                heard.offset = offset
+
+    async def events(self, run_id: str, start: int) -> tuple[Sequence[Event], int]:
+        """Some of a run's events, from a place in its file on.
+
+        Returns:
+            The events, and where to go on; that is ``start`` when there is nothing more at the moment.
+        """
+        return await asyncio.to_thread(self._read, run_id, start)
+
+    def _read(self, run_id: str, start: int) -> tuple[Sequence[Event], int]:
+        try:
+            with (self._root / run_id / "events.ndjson").open("rb") as file:
+                file.seek(start)
+                piece = file.read(PIECE_BYTES)
+        except (FileNotFoundError, NotADirectoryError, OverflowError):
+            return (), start
+        whole = piece.rfind(b"\n") + 1
+        if not whole:
+            return (), start + (len(piece) if len(piece) == PIECE_BYTES else 0)
+        events, at = [], start
+        for line in piece[:whole].split(b"\n")[:-1]:
+            at += len(line) + 1
+            event = _event(line, at)
+            if event is not None:
+                events.append(event)
+        return events, at
+
+    async def artifacts(self, run_id: str) -> Sequence[KeptFile]:
+        """The files that a run keeps, by name."""
+        return await asyncio.to_thread(self._artifacts, run_id)
+
+    def _artifacts(self, run_id: str) -> Sequence[KeptFile]:
+        top, found = self._root / run_id / "artifacts", []
+        for folder, _, names in os.walk(top):
+            for name in names:
+                path = Path(folder, name)
+                if path.is_symlink() or not path.is_file():
+                    continue
+                told = path.stat()
+                modified_at = datetime.fromtimestamp(told.st_mtime, UTC)
+                found.append(KeptFile(path.relative_to(top).as_posix(), told.st_size, modified_at))
+        return sorted(found, key=lambda kept: kept.name)
+
+    async def artifact(self, run_id: str, name: str) -> Path | None:
+        """Where a file that a run keeps lies; None if it keeps none of this name, whatever the name leads to."""
+        return await asyncio.to_thread(self._artifact, run_id, name)
+
+    def _artifact(self, run_id: str, name: str) -> Path | None:
+        top = (self._root / run_id / "artifacts").resolve()
+        try:
+            path = top / name
+            return path if "\0" not in name and path.resolve() == path and path.is_file() and path != top else None
+        except (OSError, ValueError):  # longer than any file's name
+            return None
+
+
+def _event(line: bytes, end: int) -> Event | None:
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(document, Mapping) or document.get("event") not in KINDS:
+        return None
+    values = document.get("values")
+    return Event(end, document["event"], _time(document.get("at")), values if isinstance(values, Mapping) else {})
+
+
+def _time(at: object) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(at, UTC) if isinstance(at, int | float) else None
+    except (ValueError, OverflowError, OSError):
+        return None
