@@ -171,7 +171,7 @@ def test_strings_stay_strings_for_a_hook_that_takes_one_dictionary():
         "lr": "0.10",
         "epochs": "20",
         "sizes": "[3]",
-        "none": "null",
+        "none": None,
         "n": 3,
         "must": "true",
     }

@@ -284,3 +284,52 @@ async def test_a_required_media_type_comes_from_the_header(serve):
     client = await serve(strict=code)
     response = await client.post("/api/v1/models/strict/predict")
     assert (await response.json())["prediction"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    "raised, told",
+    [
+        ("HTTPNotFound(text='no nine')", "no nine"),
+        ("HTTPBadRequest(reason='no ten')", "no ten"),
+        ("HTTPBadRequest(reason=NotImplementedError())", "NotImplementedError"),
+        ("HTTPConflict()", "Conflict"),
+    ],
+)
+async def test_an_http_exception_is_told_in_its_own_words(serve, raised, told):
+    client = await serve(refusing=f"from aiohttp.web import *\n\ndef predict(**kwargs):\n    raise {raised}\n")
+    response = await client.post("/api/v1/models/refusing/predict")
+    assert [error["detail"] for error in (await response.json())["errors"]] == [told]
+
+
+async def test_no_default_at_all_stays_nothing_in_a_dictionary_of_texts(serve):
+    code = """
+        def get_test_args():
+            return {"weights": {"default": None, "help": "a file", "required": False}}
+
+        def predict_data(args):
+            return args["weights"]
+    """
+    client = await serve(bare=code)
+    path, body = "/api/v1/models/bare/predict/data", {"data": "x"}
+    assert (await (await client.post(path, data=body)).json())["prediction"] is None
+    assert (await (await client.post(path, data={**body, "weights": "w"})).json())["prediction"] == "w"
+
+
+async def test_several_files_in_one_field_arrive_as_a_list(serve):
+    code = """
+        from deepaas.model.v2.wrapper import UploadedFile
+        from webargs import fields
+
+        def get_predict_args():
+            file = fields.Field(type="file", location="form")
+            return {"demo-files": fields.List(file, required=True, type="file", location="form")}
+
+        def predict(**kwargs):
+            return [isinstance(file, UploadedFile) and file.original_filename for file in kwargs["demo-files"]]
+    """
+    client = await serve(many=code)
+    form = FormData()
+    for name in ("a.png", "b.png"):
+        form.add_field("demo-files", io.BytesIO(b"pixels"), filename=name)
+    response = await client.post("/api/v1/models/many/predict", data=form)
+    assert (await response.json())["prediction"] == ["a.png", "b.png"]

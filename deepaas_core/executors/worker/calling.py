@@ -349,12 +349,18 @@ def _refusal(error: BaseException) -> Refusal:
             return Refusal("invalid", issues=[(_pointer(getattr(error, "argument", "")), _told(error)["message"])])
         if "HTTPException" in names:
             status = getattr(error, "status", None) or getattr(error, "code", None) or 500
-            text = getattr(error, "reason", None) or getattr(error, "description", None) or str(error)
             if isinstance(status, int) and 400 <= status < 500:
-                return Refusal("invalid", issues=[("", str(text)[:2000])])
+                return Refusal("invalid", issues=[("", _said(error, status)[:2000])])
     except Exception:  # an exception object may be as broken as it likes; it is then simply the model's failure
         pass
     return Refusal("model", **_told(error))
+
+
+def _said(error: Any, status: int) -> str:
+    """An HTTP exception's own words: those of its body if there are any, else its reason."""
+    reason = getattr(error, "reason", None) or getattr(error, "description", None) or str(error)
+    text = getattr(error, "text", None)
+    return str(reason if not text or text == f"{status}: {reason}" else text)
 
 
 def _told(error: BaseException) -> dict[str, str]:

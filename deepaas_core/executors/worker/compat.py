@@ -227,7 +227,7 @@ def accept_any_reason(exceptions: Any) -> None:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         if kwargs.get("reason") is not None:
-            kwargs["reason"] = " ".join(str(kwargs["reason"]).split())
+            kwargs["reason"] = " ".join(str(kwargs["reason"]).split()) or type(kwargs["reason"]).__name__
         original(self, *args, **kwargs)
 
     __init__._takes_any_reason = True  # type: ignore[attr-defined]

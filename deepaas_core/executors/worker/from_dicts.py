@@ -45,7 +45,7 @@ def declare(name: str, spec: Any, text: bool) -> Declared:
         default = _typed_default(plain, spec, convert)
     elif text:
         plain["kind"], plain["text"] = "string", True
-        default = _text_default(spec)
+        default = _text_default(plain, spec)
     else:
         default = _guess(plain, spec)
     choices = _as_list(spec.get("choices") or spec.get("enum"))
@@ -136,8 +136,13 @@ def _typed_default(plain: Plain, spec: Mapping[str, Any], convert: Optional[Conv
         return default
 
 
-def _text_default(spec: Mapping[str, Any]) -> Any:
-    return _as_text(spec["default"]) if "default" in spec else NOTHING
+def _text_default(plain: Plain, spec: Mapping[str, Any]) -> Any:
+    if "default" not in spec:
+        return NOTHING
+    if spec["default"] is None:  # nothing, and not the word for it
+        plain["nullable"] = True
+        return None
+    return _as_text(spec["default"])
 
 
 def _guess(plain: Plain, spec: Mapping[str, Any]) -> Any:
