@@ -1,0 +1,1 @@
+"""Measures deepaas_core against its peers: see README.md."""

@@ -1,0 +1,5 @@
+"""Gives back what it gets."""
+
+
+def predict_data(data):
+    return data
