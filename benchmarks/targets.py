@@ -73,8 +73,26 @@ def by_hand(prefix: str = "") -> dict[str, Ask]:
     }
 
 
-BARE = Environment("bare", ("aiohttp", "uvloop", "orjson"))
+def requirements(peer: str) -> tuple[str, ...]:
+    """What a peer is installed from; its own distribution comes first."""
+    return tuple((PEERS / peer / "requirements.txt").read_text().split())
+
+
+BARE = Environment("bare", requirements("bare"))
+FASTAPI = Environment("fastapi", requirements("fastapi"))
+FLASK = Environment("flask", requirements("flask"))
+LITSERVE = Environment("litserve", requirements("litserve"))
 CORE = Environment("core", (), from_source=True)
+
+
+def named(models: Sequence[str]) -> dict[str, str]:
+    """The models, where a peer finds them."""
+    return {"BENCHMARK_MODELS": ",".join(models), "PYTHONPATH": str(PEERS)}
+
+
+def without(asks: Mapping[str, Ask], *names: str) -> dict[str, Ask]:
+    """Less than all kinds of work."""
+    return {name: ask for name, ask in asks.items() if name not in names}
 
 
 def _core(name: str, *options: str) -> Target:
@@ -110,6 +128,39 @@ TARGETS: list[Target] = [
     ),
     _core("deepaas_core"),
     _core("deepaas_core inline", "--workers-executor", "inline"),
+    Target(
+        "fastapi",
+        FASTAPI,
+        lambda port, models: [FASTAPI.program("uvicorn"), "fastapi_app:app", "--port", str(port), "--no-access-log"],
+        "/health",
+        by_hand(),
+        named,
+        "uvicorn with uvloop and httptools, models on threads, no access log",
+    ),
+    Target(
+        "flask",
+        FLASK,
+        lambda port, models: [
+            FLASK.program("gunicorn"),
+            "flask_app:app",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--threads",
+            "16",
+        ],
+        "/health",
+        by_hand(),
+        named,
+        "gunicorn with 16 threads, no access log",
+    ),
+    Target(
+        "litserve",
+        LITSERVE,
+        lambda port, models: [LITSERVE.program("python"), str(PEERS / "litserve_app.py"), str(port), ",".join(models)],
+        "/health",
+        without(by_hand(), "mean, binary", "digest"),
+        note="batches of up to 64 within 5 ms for the forest",
+    ),
 ]
 
 
