@@ -25,15 +25,17 @@ from deepaas_core.plugins.discovery import discover
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
-from deepaas_core.serving.trainer import Served, Trainer
+from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.web import app as web_app
+from deepaas_core.web.processes import HttpProcesses
 
 log = logging.getLogger(__name__)
 
 #: Called once every model has settled: the URL, the models, and what cannot be offered.
 OnReady = Callable[[str, Sequence[Entry], Sequence[Problem]], None]
+Listening = web_app.Listener | HttpProcesses
 
 
 class Folders:
@@ -120,8 +122,42 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Exec
     return Pool(launch, limits, on_change)
 
 
+def trainer_of(settings: Settings, store: SqlRunStore, runs: Path) -> Trainer:
+    """The use case of training, over a store and the folder of runs."""
+    processes = RunProcesses(runs, cancel_grace_s=settings.training.cancel_grace_s)
+    return Trainer(
+        store,
+        processes,
+        max_concurrent_runs=settings.training.max_concurrent_runs,
+        max_concurrent_runs_per_model=settings.training.max_concurrent_runs_per_model or None,
+    )
+
+
+def switching(catalog: Catalog) -> OnServe:
+    """What lets a catalog serve the trained model that a trainer names."""
+
+    async def switch(model: str, served: Served) -> None:
+        with suppress(errors.ModelNotFound):  # trained by a server that had more models than this one
+            await catalog.switch(model, served.folder)
+
+    return switch
+
+
+def predictor_of(settings: Settings, catalog: Catalog) -> Predictor:
+    """The use case of a prediction, with each model's own time limit."""
+    return Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
+
+
+def _listener_of(settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path) -> Listening:
+    """What accepts connections: this process itself, or several others for it."""
+    if settings.web.http_workers > 1:
+        return HttpProcesses(settings, catalog, trainer, scratch)
+    predictor = predictor_of(settings, catalog)
+    return web_app.Listener(web_app.build(settings, catalog, predictor, trainer, guard_of(settings), scratch), settings)
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Listener]]:
+async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]]:
     """A server that accepts requests; on leaving, it drains and leaves nothing behind.
 
     Raises:
@@ -132,12 +168,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
     folders = Folders(Path(settings.store.data_dir))
     try:
         store = await SqlRunStore.open(settings.store.url, folders.data)
-        trainer = Trainer(
-            store,
-            RunProcesses(folders.runs, cancel_grace_s=settings.training.cancel_grace_s),
-            max_concurrent_runs=settings.training.max_concurrent_runs,
-            max_concurrent_runs_per_model=settings.training.max_concurrent_runs_per_model or None,
-        )
+        trainer = trainer_of(settings, store, folders.runs)
         await trainer.recover()
         served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 
@@ -145,17 +176,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
             launch = launch_of(source, settings, folders.worker(source.name), served[source.name])
             return executor_of(settings, launch, on_change)
 
-        catalog = Catalog(found.sources, found.problems, make_executor, inspect)
-        predictor = Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
-        listener = web_app.Listener(
-            web_app.build(settings, catalog, predictor, trainer, guard_of(settings), folders.scratch), settings
-        )
+        catalog = Catalog(found.sources, found.problems, make_executor, inspect, served)
+        listener = _listener_of(settings, catalog, trainer, folders.scratch)
 
-        async def serve_trained(model: str, served: Served) -> None:
-            with suppress(errors.ModelNotFound):  # trained by a server that had more models than this one
-                await catalog.switch(model, served.folder)
-
-        trainer.on_serve = serve_trained
+        trainer.on_serve = switching(catalog)
         await listener.start()
         catalog.start()
         await trainer.resume()
@@ -168,7 +192,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, web_app.Li
         folders.close()
 
 
-async def _stop(listener: web_app.Listener, catalog: Catalog, trainer: Trainer, drain_s: float) -> None:
+async def _stop(listener: Listening, catalog: Catalog, trainer: Trainer, drain_s: float) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + drain_s
     await listener.stop(drain_s)
@@ -182,7 +206,7 @@ def serve(settings: Settings, on_ready: OnReady) -> int:
     Returns:
         The process's exit code.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(settings, on_ready))
 
 
@@ -216,7 +240,8 @@ def _url(settings: Settings, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{settings.web.base_path.rstrip('/')}/"
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop: uvloop's where there is one."""
     try:
         import uvloop
     except ImportError:  # there is none for this platform

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import math
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,8 @@ SHORT = {
     "model": "models.only",
     "data-dir": "store.data_dir",
     "workers": "workers.count",
+    "http-workers": "web.http_workers",
+    "reload": "models.reload",
     "log-level": "log.level",
 }
 _SHORT_OF = {name: short for short, name in SHORT.items()}
@@ -43,6 +46,9 @@ class Web:
 
     host: str = setting("127.0.0.1", "Address to listen on; anything but loopback opens the server to others.")
     port: int = setting(5000, "Port to listen on; 0 takes a free one.", least=0, most=65535)
+    http_workers: int = setting(
+        1, "Processes that share the port and the models' workers; one is enough for most.", least=1, most=64
+    )
     base_path: str = setting("", "Path below which everything is served, for a proxy that keeps it.")
     max_body_mb: int = setting(64, "Largest body held in memory, in MiB; more answers 413.", least=1)
     max_upload_mb: int = setting(4096, "Largest upload, in MiB; uploads go to disk as they arrive.", least=1)
@@ -57,6 +63,7 @@ class Models:
     """Which models are served."""
 
     only: tuple[str, ...] = setting((), "Names of the models to serve; empty serves all that are installed.")
+    reload: bool = setting(False, "Replace a model's workers when its source is edited, for development.")
 
 
 @dataclass(frozen=True)
@@ -227,6 +234,17 @@ class Settings:
         per_model = _load_per_model(per_model_tables, groups["workers"], str(path))
         return cls(**groups, per_model=per_model)
 
+    def to_plain(self) -> dict[str, Any]:
+        """The settings as plain data, for another process of the server."""
+        return cast(dict[str, Any], json.loads(json.dumps(asdict(self), default=str)))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Settings:
+        """The settings that ``to_plain`` was given."""
+        groups = {group.name: _group_from_plain(group.type, plain[group.name]) for group in _groups()}
+        per_model = {name: _group_from_plain(Workers, workers) for name, workers in plain["per_model"].items()}
+        return cls(**groups, per_model=per_model)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every setting to a parser, the short names first."""
@@ -374,6 +392,11 @@ def _load_per_model(tables: Any, default: Workers, path: str) -> dict[str, Worke
         own = _from_table(Workers, hints, table.get("workers", {}), f"{path}: model.{name}.workers")
         per_model[name] = replace(default, **own)
     return per_model
+
+
+def _group_from_plain(kind: Any, plain: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(kind)
+    return kind(**{name: _typed(hints[name], value) for name, value in plain.items()})
 
 
 def _from_table(kind: Any, hints: Mapping[str, Any], table: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from deepaas_core import errors
@@ -18,14 +19,29 @@ from deepaas_core.executors.base import Executor, ExecutorState, OnChange
 log = logging.getLogger(__name__)
 
 MakeExecutor = Callable[[Source, OnChange], Executor]
+Watcher = Callable[["Entry"], None]
 Inspect = Callable[[Source, Mapping[str, Any]], Model]
 
 
 class Entry:
-    """One model of the catalog and the executor that runs it."""
+    """One model of the catalog and the executor that runs it.
 
-    def __init__(self, source: Source, make_executor: MakeExecutor, inspect: Inspect, changed: OnChange):
+    Attributes:
+        model_dir: The folder of the trained model it serves; None when there is none.
+        switching: Held while its workers are replaced.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        make_executor: MakeExecutor,
+        inspect: Inspect,
+        changed: Watcher,
+        model_dir: Path | None = None,
+    ):
         self.source = source
+        self.model_dir = model_dir
+        self.switching = asyncio.Lock()
         self.model: Model | None = None
         self._inspect = inspect
         self._described: Mapping[str, Any] | None = None
@@ -66,7 +82,7 @@ class Entry:
                 self.model, self._complaint = None, str(error)
             for warning in self.model.warnings if self.model else ():
                 log.warning("model warning", extra={"model": self.name, "warning": warning})
-        self._changed()
+        self._changed(self)
 
 
 class Catalog:
@@ -83,12 +99,14 @@ class Catalog:
         problems: Iterable[Problem],
         make_executor: MakeExecutor,
         inspect: Inspect,
+        model_dirs: Mapping[str, Path | None] = MappingProxyType({}),
     ):
         self.revision = 0
+        self._watchers: list[Watcher] = []
         self.problems = tuple(problems)
         self._change = asyncio.Event()
         self._entries = {
-            source.name: Entry(source, make_executor, inspect, self._changed)
+            source.name: Entry(source, make_executor, inspect, self._changed, model_dirs.get(source.name))
             for source in sorted(sources, key=lambda source: source.name)
         }
 
@@ -148,12 +166,39 @@ class Catalog:
         Raises:
             ModelNotReady: The new one does not start; the old one goes on.
         """
-        await self.entry(name).executor.replace(model_dir)
+        entry = self.entry(name)
+        async with entry.switching:
+            await entry.executor.replace(model_dir)
+            entry.model_dir = model_dir
+        self._changed(entry)
+
+    async def renew(self, source: Source) -> None:
+        """Let a model's code be loaded anew, as its package is now; the workers are replaced one by one.
+
+        Raises:
+            ModelNotReady: The new code does not start; the old workers go on.
+        """
+        entry = self.entry(source.name)
+        async with entry.switching:
+            before, entry.source = entry.source, source
+            try:
+                await entry.executor.replace(entry.model_dir)
+            except BaseException:
+                entry.source = before
+                raise
+            finally:
+                self._changed(entry)
 
     async def close(self, drain_s: float) -> None:
         """Stop every model, letting what has begun finish within ``drain_s`` seconds."""
         await asyncio.gather(*(entry.executor.close(drain_s) for entry in self._entries.values()))
 
-    def _changed(self) -> None:
+    def watch(self, watcher: Watcher) -> None:
+        """Call somebody after each change of a model."""
+        self._watchers.append(watcher)
+
+    def _changed(self, entry: Entry) -> None:
         self.revision += 1
         self._change.set()
+        for watcher in self._watchers:
+            watcher(entry)

@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from deepaas_core import errors
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
-from deepaas_core.serving.gauges import measure
+from deepaas_core.serving.gauges import measure, page
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
-from deepaas_core.telemetry.metrics import Counts, render
+from deepaas_core.telemetry.metrics import Counts
 from deepaas_core.web import health, keys, metrics, observe, problems
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import models, runs
 from deepaas_core.web.ui import pages
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 BACKLOG = 1024
 #: aiohttp's own access log is off; ours is in ``observe``.
 _NO_LOG = logging.getLogger("deepaas_core.web.no_log")
@@ -46,9 +44,7 @@ def build(
 
     A process that is not the whole server is told how to ``scrape`` the metrics of all.
     """
-    app = web.Application(
-        middlewares=[observe.observing, same_origin], client_max_size=settings.web.max_body_mb * 2**20
-    )
+    app = web.Application(middlewares=[observe.observing], client_max_size=settings.web.max_body_mb * 2**20)
     app[keys.SETTINGS] = settings
     app[keys.CATALOG] = catalog
     app[keys.PREDICTOR] = predictor
@@ -65,19 +61,7 @@ def build(
 
 
 async def _scrape(catalog: Catalog, trainer: Trainer, counts: Counts, accept: str) -> tuple[bytes, str]:
-    return render(counts, await measure(catalog, trainer), accept)
-
-
-@web.middleware
-async def same_origin(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Refuse what a foreign page makes a browser send: a form post needs nobody's leave to cross origins."""
-    if request.method not in _SAFE_METHODS:
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
-            raise errors.CrossOrigin
-    return await handler(request)
+    return page(counts, await measure(catalog, trainer), accept)
 
 
 async def _expecting(request: web.Request) -> None:
@@ -96,12 +80,14 @@ class Listener:
     Args:
         app: What answers.
         settings: Where to listen and how patient to be.
+        sockets: Listening sockets to take connections from, instead of binding one's own.
     """
 
-    def __init__(self, app: web.Application, settings: Settings):
+    def __init__(self, app: web.Application, settings: Settings, sockets: Sequence[socket.socket] = ()):
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         self._settings = settings
-        self._server: asyncio.Server | None = None
+        self._sockets = sockets
+        self._servers: list[asyncio.Server] = []
         self.port = settings.web.port
 
     async def start(self) -> None:
@@ -112,31 +98,32 @@ class Listener:
         """
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        manager = self._runner.server
-        assert manager is not None
         host, port = self._settings.web.host, self._settings.web.port
         try:
-            self._server = await loop.create_server(
-                lambda: Connection(
-                    manager,
-                    loop=loop,
-                    access_log=_NO_LOG,
-                    keepalive_timeout=self._settings.web.keepalive_timeout_s,
-                ),
-                host,
-                port,
-                backlog=BACKLOG,
-                reuse_address=True,
-            )
+            if not self._sockets:
+                server = await loop.create_server(self._connection, host, port, backlog=BACKLOG, reuse_address=True)
+                self._servers.append(server)
+            for bound in self._sockets:
+                self._servers.append(await loop.create_server(self._connection, sock=bound, backlog=BACKLOG))
         except OSError as error:
             await self._runner.cleanup()
             raise errors.SettingsError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from error
-        self.port = _port(self._server.sockets)
+        self.port = _port(self._servers[0].sockets)
+
+    def _connection(self) -> Connection:
+        manager = self._runner.server
+        assert manager is not None
+        return Connection(
+            manager,
+            loop=asyncio.get_running_loop(),
+            access_log=_NO_LOG,
+            keepalive_timeout=self._settings.web.keepalive_timeout_s,
+        )
 
     async def stop(self, drain_s: float) -> None:
         """Accept no more, let requests in flight finish for so long at most, and close everything."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         manager = self._runner.server
         if manager is not None:
             manager.pre_shutdown()

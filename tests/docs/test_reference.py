@@ -12,7 +12,8 @@ from aiohttp import web
 from deepaas_core import errors, settings
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.training import RunState
-from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges, render
+from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
+from deepaas_core.telemetry.prometheus import render
 from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
 from deepaas_core.web.rest import models, runs

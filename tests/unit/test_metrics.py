@@ -2,7 +2,8 @@
 
 import time
 
-from deepaas_core.telemetry.metrics import BOUNDS, Counts, Gauges, ModelGauges, render
+from deepaas_core.telemetry.metrics import BOUNDS, Counts, Gauges, ModelGauges
+from deepaas_core.telemetry.prometheus import render
 from tests.scraped import Page
 
 STATES = ("starting", "ready")

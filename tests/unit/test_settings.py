@@ -195,6 +195,14 @@ def test_names_carry_the_unit_of_a_number():
         "workers.max_calls",
         "workers.max_batch_size",
         "training.max_concurrent_runs",
+        "training.max_concurrent_runs_per_model",
+        "web.http_workers",
     }
     numbers = {described.name for described in describe() if "number" in described.type}
     assert {name for name in numbers if not re.search(r"_(mb|s|ms)$", name)} == without_unit
+
+
+def test_settings_cross_to_another_process_as_they_are(toml):
+    file = toml("[model.digits.workers]\ntimeout_s = 3\nmax_batch_delay_ms = 2.5\n[models]\nonly = ['a', 'b']\n")
+    settings = Settings.load(["--data-dir", "/data", "--http-workers", "4"], {}, file)
+    assert Settings.from_plain(settings.to_plain()) == settings

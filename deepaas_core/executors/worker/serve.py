@@ -115,7 +115,7 @@ def main(descriptor: int) -> None:
     line = Line(socket.socket(fileno=descriptor))
     config, _ = line.next()
     line.open_slots(*config["slots"])
-    _die_with(config["parent"])
+    die_with(config["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches the whole group; the server decides
     try:
         caller, description = prepare(config)
@@ -206,7 +206,7 @@ def _head(answer: Outcome) -> dict[str, Any]:
     return head
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """See to it that this process ends when the server does, even when it is killed."""
     try:
         libc: list[Any] = [ctypes.CDLL(None, use_errno=True)]

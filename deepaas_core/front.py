@@ -1,0 +1,150 @@
+"""One HTTP process of several: it answers requests, and asks the main process for everything that only that one has.
+
+It is started by ``web.processes``, and has its own application over the same use cases; only the executors are others.
+Training runs it records and reads by itself, the main process is told of them and executes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from deepaas_core import app
+from deepaas_core.domain.model import Problem, Source
+from deepaas_core.executors.base import OnChange
+from deepaas_core.executors.link import Link, Note, Reply
+from deepaas_core.executors.remote import Remote
+from deepaas_core.executors.worker import frames
+from deepaas_core.executors.worker.serve import die_with
+from deepaas_core.plugins.inspection import inspect
+from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.settings import Settings
+from deepaas_core.stores.sql import SqlRunStore
+from deepaas_core.telemetry import logs
+from deepaas_core.web import app as web_app
+from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, STATE, STOP
+
+log = logging.getLogger(__name__)
+
+#: What was counted is handed over this often, so that little of it is lost if the process is.
+TELL_COUNTS_EVERY_S = 1.0
+
+
+class Front:
+    """This process's end of the link, and what it learns over it."""
+
+    def __init__(self, connection: socket.socket):
+        loop = asyncio.get_running_loop()
+        self.hello: asyncio.Future[Mapping[str, Any]] = loop.create_future()
+        self.stopping: asyncio.Future[float] = loop.create_future()
+        self._remotes: dict[str, Remote] = {}
+        self._catalog: Catalog | None = None
+        self._trainer: Trainer | None = None
+        self._predictor: Predictor | None = None
+        answers = {COUNTS: self._counts}
+        notes: dict[str, Note] = {HELLO: self.hello.set_result, STATE: self._state, MOVED: self._moved, STOP: self.stop}
+        self._link = Link(connection, answers, notes, closed=lambda: os._exit(0))
+
+    def stop(self, drain_s: float) -> None:
+        """Accept no more requests; a second time changes nothing."""
+        if not self.stopping.done():
+            self.stopping.set_result(drain_s)
+
+    async def serve(self) -> None:
+        """Answer requests until the main process says that it is enough."""
+        hello = await self.hello
+        settings = Settings.from_plain(hello["settings"])
+        logs.configure(settings.log.level, settings.log.format)
+        data = Path(settings.store.data_dir)
+        store = await SqlRunStore.open(settings.store.url, data)
+        trainer = self._trainer = app.trainer_of(settings, store, data / "runs")
+        trainer.on_moved = lambda run: self._link.tell(MOVED, run.id)
+        catalog = self._catalog = Catalog(
+            [Source(**source) for source in hello["sources"]],
+            [Problem(**problem) for problem in hello["problems"]],
+            self._make_executor,
+            inspect,
+        )
+        trainer.on_serve = app.switching(catalog)
+        predictor = self._predictor = app.predictor_of(settings, catalog)
+        await self._link.ask(JOIN)
+        guard, scratch = app.guard_of(settings), Path(hello["scratch"])
+        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, scrape=self._scrape)
+        listener = web_app.Listener(
+            application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
+        )
+        await listener.start()
+        telling = asyncio.create_task(self._tell_counts())
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop, settings.shutdown.drain_s)
+        await listener.stop(await self.stopping)
+        telling.cancel()
+        await trainer.close()
+        await store.close()
+
+    def _make_executor(self, source: Source, on_change: OnChange) -> Remote:
+        made = self._remotes[source.name] = Remote(source.name, self._link, on_change)
+        return made
+
+    def _state(self, state: Mapping[str, Any]) -> None:
+        assert self._catalog is not None
+        source = Source(**state["source"])
+        entry = self._catalog.entry(source.name)
+        entry.source = source
+        entry.model_dir = Path(state["model_dir"]) if state["model_dir"] else None
+        self._remotes[source.name].told(state)
+
+    def _moved(self, _: str) -> None:
+        if self._trainer is not None:
+            self._trainer.nudge()
+
+    # Metrics.
+
+    async def _scrape(self, accept: str) -> tuple[bytes, str]:
+        reply = await self._link.ask(METRICS, accept)
+        return bytes(reply.body), reply.value
+
+    async def _counts(self, _: Any, __: frames.Buffer) -> Reply:
+        return Reply(self._counted())
+
+    def _counted(self) -> Mapping[str, Any] | None:
+        return None if self._predictor is None else self._predictor.counts.to_plain()
+
+    async def _tell_counts(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_COUNTS_EVERY_S)
+            self._link.tell(COUNTS, self._counted())
+
+
+async def _serve(descriptor: int) -> None:
+    await Front(socket.socket(fileno=descriptor)).serve()
+
+
+def main() -> int:
+    """Be the HTTP process at the other end of the inherited socket."""
+    descriptor, parent = map(int, sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the main process decides
+    die_with(parent)
+    os.set_inheritable(descriptor, False)
+    with asyncio.Runner(loop_factory=app.loop_factory()) as runner:
+        try:
+            runner.run(_serve(descriptor))
+        except Exception:
+            log.exception("http process failed")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())
