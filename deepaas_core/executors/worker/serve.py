@@ -24,6 +24,10 @@ PROTOCOL = 1
 _PR_SET_PDEATHSIG = 1
 
 
+#: How often, at most, the line is read while there are calls to work on: often enough to hear that one was taken back.
+READ_EVERY_S = 0.001
+
+
 class Line:
     """The worker's end of the line.
 
@@ -37,6 +41,7 @@ class Line:
         self._pid = os.getpid()
         self._waiting: deque[frames.Frame] = deque()
         self._taken_back: set[int] = set()
+        self._read_at = 0.0
         self._incoming: list[slots.Slot] = []
         self._outgoing: list[slots.Slot] = []
         self._free: set[int] = set()
@@ -76,7 +81,8 @@ class Line:
             EOFError: The server has closed its end.
         """
         while True:
-            self._read(block=not self._waiting)
+            if not self._waiting or time.perf_counter() - self._read_at > READ_EVERY_S:
+                self._read(block=not self._waiting)
             while self._waiting:
                 header, body = self._waiting.popleft()
                 if header.get("id") not in self._taken_back:
@@ -92,6 +98,8 @@ class Line:
                 data = self._socket.recv(1 << 18, 0 if block else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
+            finally:
+                self._read_at = time.perf_counter()
             if not data:
                 raise EOFError
             for header, body in self._decoder.feed(data):
