@@ -452,9 +452,7 @@ class Trainer:
         running = await self._store.list(states={RunState.RUNNING})
         return [run for run in running if run.place.server == self._place.server]
 
-    async def _start(
-        self, model: Model, values: Mapping[str, Any], resume: Path | None = None, **more: Any
-    ) -> Run:
+    async def _start(self, model: Model, values: Mapping[str, Any], resume: Path | None = None, **more: Any) -> Run:
         arguments = model.arguments.get(Capability.TRAIN, Arguments())
         shown = _shown(values, arguments)
         run = Run.queued(model.name, model.version, shown, self._clock(), place=self._place, **more)

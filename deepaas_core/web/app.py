@@ -16,13 +16,14 @@ from deepaas_core import errors
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.gauges import measure, page
+from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
 from deepaas_core.web import health, keys, metrics, observe, problems
 from deepaas_core.web.protocol import Connection
-from deepaas_core.web.rest import models, runs
+from deepaas_core.web.rest import models, runs, watching
 from deepaas_core.web.ui import pages
 
 BACKLOG = 1024
@@ -49,12 +50,21 @@ def build(
     app[keys.CATALOG] = catalog
     app[keys.PREDICTOR] = predictor
     app[keys.TRAINER] = trainer
+    app[keys.OBSERVER] = Observer(trainer)
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
     app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, predictor.counts)
     base = settings.web.base_path.rstrip("/")
-    for route in (*health.ROUTES, *metrics.ROUTES, *problems.ROUTES, *models.ROUTES, *runs.ROUTES, *pages.ROUTES):
+    for route in (
+        *health.ROUTES,
+        *metrics.ROUTES,
+        *problems.ROUTES,
+        *models.ROUTES,
+        *runs.ROUTES,
+        *pages.ROUTES,
+        *watching.ROUTES,
+    ):
         app.router.add_route(route.method, base + route.path, route.handler, expect_handler=_expecting)
     app.cleanup_ctx.append(observe.access_log)
     return app
@@ -124,6 +134,7 @@ class Listener:
         """Accept no more, let requests in flight finish for so long at most, and close everything."""
         for server in self._servers:
             server.close()
+        self._runner.app[keys.OBSERVER].leave()
         manager = self._runner.server
         if manager is not None:
             manager.pre_shutdown()

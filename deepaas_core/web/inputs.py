@@ -127,6 +127,16 @@ async def read_values(request: web.Request, model: Model, capability: Capability
     return await _checked(request, arguments, await _gather(request, capability, arguments, folder))
 
 
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """A JSON object that is the whole body; an empty body is an empty object."""
+    try:
+        return _read_object(await _read_body(request, request.app[SETTINGS]))
+    except TimeoutError:
+        raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
+    except web.RequestPayloadError:
+        raise errors.MalformedBody("The body of the request cannot be decoded.") from None
+
+
 def read_timeout(request: web.Request) -> float | None:
     """The caller's own time limit in seconds; None without one."""
     text = request.headers.get(TIMEOUT_HEADER)

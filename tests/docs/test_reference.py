@@ -16,7 +16,7 @@ from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
 from deepaas_core.telemetry.prometheus import render
 from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
-from deepaas_core.web.rest import models, runs
+from deepaas_core.web.rest import models, runs, watching
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -53,7 +53,7 @@ def test_every_hook_is_in_the_reference(capability: Capability):
 
 @pytest.mark.parametrize(
     "route",
-    [*models.ROUTES, *runs.ROUTES, *health.ROUTES, *metrics.ROUTES, *problems.ROUTES],
+    [*models.ROUTES, *runs.ROUTES, *watching.ROUTES, *health.ROUTES, *metrics.ROUTES, *problems.ROUTES],
     ids=lambda route: route.path,
 )
 def test_every_route_is_in_the_reference(route: web.RouteDef):

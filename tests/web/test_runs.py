@@ -8,11 +8,12 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.training import Ending, RunError, RunState
+from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.stores.memory import MemoryRunStore
 from deepaas_core.web import problems
-from deepaas_core.web.keys import TRAINER
-from deepaas_core.web.rest.runs import ROUTES
+from deepaas_core.web.keys import OBSERVER, TRAINER
+from deepaas_core.web.rest import runs, watching
 from tests.machine import Machine
 
 MODEL = Model(Source("digits", "deepaas.model", "digits", "digits", "1.0"), frozenset({Capability.TRAIN}))
@@ -43,7 +44,8 @@ async def trainer(machine):
 async def client(trainer, aiohttp_client):
     app = web.Application(middlewares=[as_problems])
     app[TRAINER] = trainer
-    app.add_routes(ROUTES)
+    app[OBSERVER] = Observer(trainer)
+    app.add_routes([*runs.ROUTES, *watching.ROUTES])
     return await aiohttp_client(app)
 
 
@@ -64,6 +66,11 @@ async def test_a_run_is_read(client, trainer, machine):
         "model": "digits",
         "version": "1.0",
         "state": "succeeded",
+        "queue_position": None,
+        "progress": None,
+        "metrics": {},
+        "retry_of": None,
+        "promote_if": None,
         "arguments": {"epochs": 3},
         "created_at": run.created_at.isoformat().replace("+00:00", "Z"),
         "started_at": run.started_at.isoformat().replace("+00:00", "Z"),
@@ -71,7 +78,11 @@ async def test_a_run_is_read(client, trainer, machine):
         "duration_s": run.duration_s,
         "result": {"loss": 0.1},
         "error": None,
-        "links": {"self": f"/api/v1/runs/{run.id}", "log": f"/api/v1/runs/{run.id}/log"},
+        "links": {
+            "self": f"/api/v1/runs/{run.id}",
+            "plot": f"/api/v1/runs/{run.id}/plot.svg",
+            **{name: f"/api/v1/runs/{run.id}/{name}" for name in ("log", "events", "metrics", "artifacts", "retry")},
+        },
     }
 
 
@@ -163,3 +174,43 @@ async def test_a_range_that_is_not_understood_is_ignored(client, trainer, asked)
     run = await trainer.start(MODEL, {})
     response = await client.get(f"/api/v1/runs/{run.id}/log", headers={"Range": asked})
     assert (response.status, await response.text()) == (200, "0123456789")
+
+
+async def test_queued_runs_tell_their_place(client, trainer, machine):
+    ids = [(await trainer.start(MODEL, {})).id for _ in range(4)]
+    await machine.begun(ids[1])
+    listed = (await (await client.get("/api/v1/runs?state=queued")).json())["runs"]
+    assert [(run["id"], run["queue_position"]) for run in listed] == [(ids[3], 2), (ids[2], 1)]
+    assert (await (await client.get(f"/api/v1/runs/{ids[3]}")).json())["queue_position"] == 2
+
+
+async def test_lists_are_filtered_by_time(client, trainer, machine):
+    run = await trainer.start(MODEL, {})
+    at = run.created_at.isoformat()
+    for query, count in ((f"since={at}", 1), (f"until={at}", 0), ("since=2999-01-01", 0)):
+        assert len((await (await client.get(f"/api/v1/runs?{query}")).json())["runs"]) == count
+    assert (await client.get("/api/v1/runs?since=soon")).status == 422
+
+
+async def test_a_run_that_is_over_is_deleted_only_if_that_is_asked_for(client, trainer, machine):
+    run = await ended(trainer, machine, Ending(RunState.SUCCEEDED))
+    assert (await client.delete(f"/api/v1/runs/{run.id}?purge=maybe")).status == 422
+    assert (await client.delete(f"/api/v1/runs/{run.id}?purge=true")).status == 204
+    assert (await client.get(f"/api/v1/runs/{run.id}")).status == 404
+
+
+async def test_runs_are_compared(client, trainer, machine):
+    first = await ended(trainer, machine, Ending(RunState.SUCCEEDED))
+    second = await trainer.start(MODEL, {"epochs": 5})
+    await machine.begun(second.id)
+    machine.tell(second.id, "metrics", loss=0.5)
+    address = f"/api/v1/runs/compare?ids={second.id},{first.id}"
+    document = await (await client.get(address)).json()
+    assert [run["id"] for run in document["runs"]] == [second.id, first.id]
+    assert [run["metrics"] for run in document["runs"]] == [{"loss": 0.5}, {}]
+    assert document["differing"] == ["epochs"]
+    table = (await (await client.get(address, headers={"Accept": "text/csv"})).text()).splitlines()
+    assert table[0] == "id,model,version,state,created_at,duration_s,arguments.epochs,metrics.loss"
+    assert table[1].endswith(",5,0.5")
+    assert (await client.get("/api/v1/runs/compare")).status == 422
+    assert (await client.get("/api/v1/runs/compare?ids=" + "0" * 32)).status == 404

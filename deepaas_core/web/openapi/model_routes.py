@@ -15,7 +15,7 @@ from deepaas_core.web.openapi.bodies import Declared
 from deepaas_core.web.openapi.examples import as_csv, as_text, example_data
 from deepaas_core.web.openapi.parts import API, JSON, MULTIPART, Json, answer, members, problems, reference, text
 from deepaas_core.web.openapi.schemas import FILE, convert
-from deepaas_core.web.openapi.server_routes import TAGS
+from deepaas_core.web.openapi.server_routes import CONDITION, TAGS
 
 
 class ModelRoutes:
@@ -102,10 +102,20 @@ class ModelRoutes:
         accepted["headers"] = {"Location": {"description": "Where the run can be read.", "schema": {"type": "string"}}}
         operation = {
             "requestBody": {"content": arguments.bodies(), "required": arguments.required},
-            "parameters": arguments.parameters(),
+            "parameters": [*arguments.parameters(), CONDITION],
             "responses": {"202": accepted, **problems(400, 404, 408, 413, 415, 422, 501, 503)},
         }
         self._add("train", "post", Capability.TRAIN, "Start a training run", operation)
+        chosen = {"type": "string", "nullable": True, "description": "A run that succeeded; null: as it was installed."}
+        body = {"content": {JSON: {"schema": members({"run": chosen}, ["run"])}}, "required": True}
+        ok = answer("What is served now.", members({"serving": {"type": "object"}}, ["serving"]))
+        serve = {"requestBody": body, "responses": {"200": ok, **problems(400, 404, 408, 409, 413, 422, 503)}}
+        named = {
+            "tags": [self._tag],
+            "operationId": f"{self._segment}.serve",
+            "summary": "Serve an earlier run's model",
+        }
+        self._spec.path(f"{API}/models/{self._segment}/serve", operations={"post": {**named, **serve}})
 
     def _arguments(self, capability: Capability, payload: str = "") -> Declared:
         arguments = self._model.arguments.get(capability, Arguments())

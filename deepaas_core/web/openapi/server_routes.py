@@ -44,6 +44,7 @@ class _ModelSchema(Schema):
     metadata = fields.Dict(metadata={"description": "What its author says of it."})
     signature = fields.Dict(allow_none=True, metadata={"description": "Names, datatypes and shapes of its inputs."})
     distribution = fields.Dict(metadata={"description": "The package it comes from."})
+    serving = fields.Dict(metadata={"description": "Which run its model comes from; null: as it was installed."})
     links = fields.Dict()
 
 
@@ -70,6 +71,13 @@ class _RunSchema(Schema):
     duration_s = fields.Float(allow_none=True)
     result = fields.Raw(allow_none=True, metadata={"description": "What train returned."})
     error = fields.Nested(_RunErrorSchema, allow_none=True)
+    queue_position = fields.Integer(allow_none=True, metadata={"description": "While it is queued: 1 is next."})
+    progress = fields.Dict(allow_none=True, metadata={"description": "How far it is: done, total, fraction."})
+    metrics = fields.Dict(metadata={"description": "The last value of each metric it reported."})
+    retry_of = fields.String(allow_none=True, metadata={"description": "The run that this one tries again."})
+    promote_if = fields.Dict(
+        allow_none=True, metadata={"description": "The condition on which its model is served, and whether it is met."}
+    )
     links = fields.Dict()
 
 
@@ -120,13 +128,25 @@ def server_paths() -> dict[str, Json]:
         f"{API}/runs": {"get": _list_runs()},
         f"{API}/runs/{{id}}": {
             "get": _run("get_run", "Read a run", run, 404, 503),
-            "delete": _run("delete_run", "Cancel a run", run, 404, 409, 503),
+            "delete": _delete_run(run),
         },
+        f"{API}/runs/compare": {"get": _compare_runs()},
+        f"{API}/runs/{{id}}/retry": {"post": _retry_run()},
+        f"{API}/runs/{{id}}/events": {"get": _events()},
+        f"{API}/runs/{{id}}/metrics": {"get": _metrics()},
+        f"{API}/runs/{{id}}/plot.svg": {"get": _plot()},
+        f"{API}/runs/{{id}}/artifacts": {
+            "get": _run("list_artifacts", "List the files it keeps", _KEPT, 404, 409, 503)
+        },
+        f"{API}/runs/{{id}}/artifacts/{{name}}": {"get": _artifact()},
         f"{API}/runs/{{id}}/cancel": {
             "post": _run("cancel_run", "Cancel a run", run, 404, 409, 503),
         },
         f"{API}/runs/{{id}}/log": {
-            "get": _run("get_run_log", "Read what a run has printed", log, 404, 416, 503),
+            "get": _with(
+                _run("get_run_log", "Read what a run has printed", log, 404, 409, 416, 503),
+                _query("follow", {"type": "boolean", "default": False}, "Go on until the run is over."),
+            ),
         },
         "/livez": {"get": _operation(_SERVER, "livez", "Does the server live?", answer("Yes.", {"type": "object"}))},
         "/readyz": {"get": _readyz()},
@@ -150,6 +170,8 @@ def _list_runs() -> Json:
         },
         "limit": {**limit, "description": "How many at most."},
         "before": {"type": "string", "description": "Only runs older than the one of this id."},
+        "since": {"type": "string", "format": "date-time", "description": "Only runs created at this time or later."},
+        "until": {"type": "string", "format": "date-time", "description": "Only runs created before this time."},
     }
     operation = _operation(_RUNS, "list_runs", "List training runs", _page(page), 422, 503)
     return {**operation, "parameters": [{"name": name, "in": "query", "schema": one} for name, one in filters.items()]}
@@ -162,6 +184,93 @@ def _page(properties: Json) -> Json:
 def _run(name: str, summary: str, ok: Json, *statuses: int) -> Json:
     one = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "description": "The run's id."}
     return {**_operation(_RUNS, name, summary, ok, *statuses), "parameters": [one]}
+
+
+def _query(name: str, schema: Json, description: str, where: str = "query") -> Json:
+    return {"name": name, "in": where, "schema": schema, "description": description}
+
+
+def _with(operation: Json, *parameters: Json) -> Json:
+    return {**operation, "parameters": [*operation.get("parameters", ()), *parameters]}
+
+
+def _as(description: str, *media_types: str) -> Json:
+    schema = {"schema": {"type": "string"}}
+    return {"description": description, "content": dict.fromkeys(media_types, schema)}
+
+
+_KEPT = answer("The files.", members({"artifacts": {"type": "array", "items": {"type": "object"}}}, ["artifacts"]))
+#: Given with whatever starts a run.
+CONDITION = _query(
+    "X-Promote-If",
+    {"type": "string", "example": "accuracy >= 0.9"},
+    "Serve the trained model only if the last value of a metric is so.",
+    "header",
+)
+_FORMAT = _query("format", {"type": "string", "enum": ["json", "csv"]}, "Instead of `Accept`.")
+
+
+def _delete_run(run: Json) -> Json:
+    operation = _run("delete_run", "Cancel a run, or delete one that is over", run, 404, 409, 422, 503)
+    operation["responses"]["204"] = {"description": "It is deleted, with everything it left."}
+    return _with(operation, _query("purge", {"type": "boolean", "default": False}, "Delete it, with all its files."))
+
+
+def _retry_run() -> Json:
+    operation = _run("retry_run", "Start a run like this one", {}, 400, 404, 408, 409, 413, 422, 501, 503)
+    del operation["responses"]["200"]
+    operation["responses"]["202"] = answer("The new run, which has been put in line.", reference("Run"))
+    changes = {"type": "object", "description": "Arguments that are to be different; secrets must be given again."}
+    resume = {"type": "boolean", "default": False, "description": "Go on from the model that the run left."}
+    body = {"content": {"application/json": {"schema": members({"arguments": changes, "resume": resume}, [])}}}
+    return {**_with(operation, CONDITION), "requestBody": body}
+
+
+def _compare_runs() -> Json:
+    rows = {"type": "array", "items": {"type": "object"}}
+    differing = {"type": "array", "items": {"type": "string"}, "description": "Arguments that are not all the same."}
+    ok = answer("Arguments and final metrics.", members({"runs": rows, "differing": differing}, ["runs"]))
+    ok["content"]["text/csv"] = {"schema": {"type": "string"}}
+    ids = {**_query("ids", {"type": "string"}, "Ids of runs, separated by commas."), "required": True}
+    return _with(_operation(_RUNS, "compare_runs", "Compare runs", ok, 404, 422, 503), ids, _FORMAT)
+
+
+def _events() -> Json:
+    ok = _as("State, metrics, progress and artifacts as they come; the last event is `end`.", "text/event-stream")
+    operation = _run("get_run_events", "Watch a run", ok, 404, 409, 503)
+    operation["responses"]["204"] = {"description": "Everything has been seen."}
+    last = _query("Last-Event-ID", {"type": "string"}, "Go on after this event.", "header")
+    return _with(operation, last, _query("after", {"type": "string"}, "The same, where no header can be sent."))
+
+
+def _metrics() -> Json:
+    page = {
+        "reports": {"type": "integer"},
+        "last": {"type": "object"},
+        "metrics": {"type": "array", "items": {"type": "object"}},
+        "next": {"type": "string", "nullable": True},
+    }
+    ok = answer("The reports, the oldest first; as CSV all of them.", members(page, list(page)))
+    ok["content"]["text/csv"] = {"schema": {"type": "string"}}
+    return _with(
+        _run("get_run_metrics", "Read what a run has measured", ok, 404, 406, 409, 422, 503),
+        _query("limit", {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000}, "Reports on a page."),
+        _query("after", {"type": "string"}, "Begin after this place; `next` has it."),
+        _query("points", {"type": "integer", "minimum": 1, "maximum": 5000}, "About so many, evenly from all."),
+        _FORMAT,
+    )
+
+
+def _plot() -> Json:
+    points = _query("points", {"type": "integer", "minimum": 1, "maximum": 5000, "default": 400}, "How fine.")
+    picture = _as("A picture for light and dark pages.", "image/svg+xml")
+    return _with(_run("get_run_plot", "See the learning curves", picture, 404, 409, 422, 503), points)
+
+
+def _artifact() -> Json:
+    name = {**_query("name", {"type": "string"}, "The file's name in the listing.", "path"), "required": True}
+    file = _as("The file; `Range` asks for a part (206).", "application/octet-stream")
+    return _with(_run("get_artifact", "Read a file it keeps", file, 404, 409, 416, 503), name)
 
 
 def _readyz() -> Json:

@@ -1,0 +1,161 @@
+"""Watching a run: what it has told and printed so far, and what comes next, until it is over.
+
+Nothing is remembered for a watcher. He says up to where he has seen, and so may leave and come back at any time, also
+when another server is there by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from deepaas_core.domain.reports import Event, Said
+from deepaas_core.domain.training import Run, RunState
+from deepaas_core.errors import NotFound, StoreUnavailable
+from deepaas_core.serving.trainer import KeptFile, LogPiece, Trainer
+
+LOOK_EVERY_S = 0.3
+
+
+class Observer:
+    """Sees what runs do.
+
+    Args:
+        trainer: Knows the runs.
+    """
+
+    def __init__(self, trainer: Trainer):
+        self._trainer = trainer
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """End everything that follows a run; those who watch may come back to the next server."""
+        self._leaving.set()
+
+    async def said(self, run: Run) -> Said:
+        """What a run has told so far; of one that is over, or far away, what its record says."""
+        if run.state is not RunState.RUNNING or not self._trainer.has_at_hand(run):
+            return run.said
+        return await self._trainer.reports.said(run.id)
+
+    async def watch(self, run_id: str, seen: int = 0) -> AsyncIterator[Run | Event]:
+        """The run as it is, then each event and each new state as they come; the last is the run when it is over.
+
+        Args:
+            run_id: The run.
+            seen: The id of the last event that is known already.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
+        """
+        run = await self._trainer.at_hand(run_id)
+        if not run.state.over:
+            yield run
+        while True:
+            async for event in self._events(run.id, seen):
+                yield event
+                seen = event.id
+            if run.state.over:
+                yield run
+                return
+            if await self._left():
+                return
+            before, run = run, await self._now(run)
+            if run.state is not before.state and not run.state.over:
+                yield run
+
+    async def _events(self, run_id: str, start: int) -> AsyncIterator[Event]:
+        while True:
+            events, following = await self._trainer.reports.events(run_id, start)
+            for event in events:
+                yield event
+            if following == start:
+                return
+            start = following
+
+    async def measured(self, run_id: str, start: int = 0, every: int = 1) -> AsyncIterator[Event]:
+        """The reports of metrics of a run, of each ``every`` one, from an id on.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
+        """
+        run, count = await self._trainer.at_hand(run_id), 0
+        async for event in self._events(run.id, start):
+            if event.kind == "metrics":
+                if count % every == 0:
+                    yield event
+                count += 1
+
+    async def summary(self, run_id: str) -> Said:
+        """What a run has told, by its own file.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
+        """
+        run = await self._trainer.at_hand(run_id)
+        return await self._trainer.reports.said(run.id)
+
+    async def follow_log(self, run_id: str, offset: int | None, limit: int) -> AsyncIterator[LogPiece]:
+        """What a run prints, piece by piece, until it is over.
+
+        Args:
+            run_id: The run.
+            offset: Where to begin; None for the last ``limit`` bytes.
+            limit: The most that one piece holds.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
+        """
+        run = await self._trainer.at_hand(run_id)
+        while True:
+            over = run.state.over  # what it printed before that is all there by now
+            while True:
+                piece = await self._trainer.read_log(run.id, offset, limit)
+                offset = piece.offset + len(piece.content)
+                if not piece.content:
+                    break
+                yield piece
+            if over or await self._left():
+                return
+            run = await self._now(run)
+
+    async def artifacts(self, run_id: str) -> Sequence[KeptFile]:
+        """The files that a run keeps.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
+        """
+        run = await self._trainer.at_hand(run_id)
+        return await self._trainer.reports.artifacts(run.id)
+
+    async def artifact(self, run_id: str, name: str) -> Path:
+        """Where one of these files lies.
+
+        Raises:
+            RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
+            NotFound: It keeps no file of this name.
+        """
+        run = await self._trainer.at_hand(run_id)
+        path = await self._trainer.reports.artifact(run.id, name)
+        if path is None:
+            raise NotFound(f"Training run {run.id} keeps no file {name!r}.")
+        return path
+
+    async def _now(self, run: Run) -> Run:
+        try:
+            return await self._trainer.get(run.id)
+        except StoreUnavailable:  # it comes back; what the run tells is in its folder meanwhile
+            return run
+
+    async def _left(self) -> bool:
+        """Pause for a moment.
+
+        Returns:
+            Whether it is time to leave.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._leaving.wait()
+        return self._leaving.is_set()

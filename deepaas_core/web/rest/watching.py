@@ -1,0 +1,228 @@
+"""Watching training runs over the native API: live events, metrics, learning curves, and the files they keep."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from urllib.parse import quote
+
+import orjson
+from aiohttp import web
+
+from deepaas_core.domain.reports import Event, Said, is_number
+from deepaas_core.domain.training import Run
+from deepaas_core.errors import InvalidInput, Issue, NotAcceptable
+from deepaas_core.telemetry.logs import request_id
+from deepaas_core.web import negotiation
+from deepaas_core.web.keys import OBSERVER, TRAINER
+from deepaas_core.web.observe import REQUEST_ID
+from deepaas_core.web.rest import curve
+from deepaas_core.web.rest.answers import json_response
+from deepaas_core.web.rest.runs import RUN, base_of, iso, present_run, whole_number
+
+DEFAULT_REPORTS, MAX_REPORTS = 1000, 10_000
+DEFAULT_POINTS, MAX_POINTS = 400, 5000
+#: An event stream says something this often, so that nobody on the way takes it for dead.
+STILL_HERE_S = 10.0
+#: What an event stream's last message is called; who comes back with it has seen everything.
+END = "end"
+CSV = "text/csv"
+_AXES = ("step", "epoch", "iteration", "batch")
+
+
+async def get_events(request: web.Request) -> web.StreamResponse:
+    """What a run tells, as it tells it; ``Last-Event-ID`` goes on from there."""
+    seen = request.headers.get("Last-Event-ID", request.query.get("after", "0"))
+    if seen == END:  # 204 is how a browser is told not to come back
+        await request.app[TRAINER].get(request.match_info["run"])
+        return web.Response(status=204)
+    watching = request.app[OBSERVER].watch(request.match_info["run"], _place(seen))
+    first = await anext(watching)  # what cannot be watched is refused before the stream begins
+    response = await _stream(request, "text/event-stream")
+    try:
+        await response.write(b"retry: 1000\n\n")
+        last = await _send_events(response, first, watching, request)
+    finally:
+        await watching.aclose()  # type: ignore[attr-defined]
+    if last:
+        await response.write_eof()
+    return response
+
+
+async def _send_events(
+    response: web.StreamResponse, first: Run | Event, watching: AsyncIterator[Run | Event], request: web.Request
+) -> bool:
+    upcoming: asyncio.Task[Run | Event] | None = None
+    try:
+        message: Run | Event | None = first
+        while True:
+            if message is not None:
+                await response.write(await _message(message, request))
+            if upcoming is None:
+                upcoming = asyncio.ensure_future(anext(watching))
+            done, _ = await asyncio.wait({upcoming}, timeout=STILL_HERE_S)
+            message = None
+            if done:
+                message, upcoming = upcoming.result(), None
+            else:
+                await response.write(b": still here\n\n")
+    except StopAsyncIteration:
+        return True
+    finally:
+        if upcoming is not None and not upcoming.done():
+            upcoming.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await upcoming
+
+
+async def _message(message: Run | Event, request: web.Request) -> bytes:
+    if isinstance(message, Event):
+        data = orjson.dumps({"at": iso(message.at), **message.values}, option=orjson.OPT_NON_STR_KEYS)
+        return b"id: %d\nevent: %b\ndata: %b\n\n" % (message.id, message.kind.encode(), data)
+    document = orjson.dumps(present_run(message, request, await request.app[OBSERVER].said(message)))
+    name = b"id: end\nevent: end" if message.state.over else b"event: state"
+    return b"%b\ndata: %b\n\n" % (name, document)
+
+
+async def get_metrics(request: web.Request) -> web.StreamResponse:
+    """What a run has measured: as JSON, a page at a time, or all of it as CSV."""
+    run_id, observer = request.match_info["run"], request.app[OBSERVER]
+    said = await observer.summary(run_id)
+    every = _every(said, request.query.get("points"))
+    if _wants_csv(request):
+        return await _send_csv(request, observer.measured(run_id, 0, every), list(said.metrics))
+    limit = whole_number("limit", request.query.get("limit"), DEFAULT_REPORTS, MAX_REPORTS)
+    if "points" in request.query:
+        limit = MAX_POINTS
+    rows: list[Event] = []
+    async for event in observer.measured(run_id, _place(request.query.get("after", "0")), every):
+        rows.append(event)
+        if len(rows) > limit:
+            break
+    following = str(request.rel_url.update_query(after=rows[limit - 1].id)) if len(rows) > limit else None
+    return json_response(
+        {
+            "run": run_id,
+            "reports": said.reports,
+            "last": dict(said.metrics),
+            "metrics": [{"at": iso(event.at), "values": dict(event.values)} for event in rows[:limit]],
+            "next": following,
+        }
+    )
+
+
+def _every(said: Said, points: str | None) -> int:
+    """Which reports to take for so many points; all of them if nobody asks for fewer."""
+    if points is None:
+        return 1
+    return max(1, -(-said.reports // whole_number("points", points, DEFAULT_POINTS, MAX_POINTS)))
+
+
+def _wants_csv(request: web.Request) -> bool:
+    asked = request.query.get("format")
+    if asked is not None:
+        if asked not in ("json", "csv"):
+            raise InvalidInput([Issue("/format", "Must be json or csv.")])
+        return asked == "csv"
+    chosen = negotiation.choose(request.headers.get("Accept", ""), (negotiation.JSON, CSV))
+    if chosen is None:
+        raise NotAcceptable("This can be had as application/json or text/csv.")
+    return chosen == CSV
+
+
+async def _send_csv(request: web.Request, rows: AsyncIterator[Event], names: Sequence[str]) -> web.StreamResponse:
+    response = await _stream(request, CSV)
+    piece = io.StringIO()
+    writer = csv.writer(piece)
+    writer.writerow(["at", *names])
+    async for event in rows:
+        writer.writerow([iso(event.at), *(event.values.get(name) for name in names)])
+        if piece.tell() > 2**16:
+            await response.write(piece.getvalue().encode("utf-8", "replace"))
+            piece.seek(0)
+            piece.truncate()
+    await response.write(piece.getvalue().encode("utf-8", "replace"))
+    await response.write_eof()
+    return response
+
+
+async def get_plot(request: web.Request) -> web.Response:
+    """The learning curves of a run, as a picture."""
+    run = await request.app[TRAINER].get(request.match_info["run"])
+    observer = request.app[OBSERVER]
+    said = await observer.summary(run.id)
+    every = _every(said, request.query.get("points", str(DEFAULT_POINTS)))
+    axis = next((name for name in _AXES if is_number(said.metrics.get(name))), "report")
+    lines: dict[str, list[tuple[float, float]]] = {}
+    number = 0
+    async for event in observer.measured(run.id, 0, every):
+        x = event.values.get(axis, number)
+        number += every
+        for name, value in event.values.items():
+            if name != axis and is_number(value) and is_number(x):
+                lines.setdefault(name, []).append((float(x), float(value)))
+    picture = curve.draw(f"{run.model} · {run.id[:8]} · {run.state}", axis, lines)
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-cache"}
+    return web.Response(
+        body=picture.encode("utf-8", "replace"), content_type="image/svg+xml", charset="utf-8", headers=headers
+    )
+
+
+async def list_artifacts(request: web.Request) -> web.Response:
+    """The files that a run keeps."""
+    run_id = request.match_info["run"]
+    found = await request.app[OBSERVER].artifacts(run_id)
+    base = f"{base_of(request)}{RUN.format(run=run_id)}/artifacts"
+    return json_response(
+        {
+            "artifacts": [
+                {
+                    "name": kept.name,
+                    "bytes": kept.size_bytes,
+                    "modified_at": iso(kept.modified_at),
+                    "links": {"self": f"{base}/{quote(kept.name, errors='replace')}"},
+                }
+                for kept in found
+            ]
+        }
+    )
+
+
+async def get_artifact(request: web.Request) -> web.StreamResponse:
+    """One of these files, or the part of it that a ``Range`` asks for."""
+    path = await request.app[OBSERVER].artifact(request.match_info["run"], request.match_info["name"])
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='', errors='replace')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox",
+    }
+    return web.FileResponse(path, headers=headers)
+
+
+async def _stream(request: web.Request, media_type: str) -> web.StreamResponse:
+    headers = {
+        "Content-Type": media_type if media_type != CSV else f"{CSV}; charset=utf-8",
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        REQUEST_ID: request_id.get(""),
+    }
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    return response
+
+
+def _place(text: str) -> int:
+    """A place in a run's events; whatever is none is the beginning, as a browser cannot be told otherwise."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+
+
+ROUTES = [
+    web.get(RUN + "/events", get_events),
+    web.get(RUN + "/metrics", get_metrics),
+    web.get(RUN + "/plot.svg", get_plot),
+    web.get(RUN + "/artifacts", list_artifacts),
+    web.get(RUN + "/artifacts/{name:.+}", get_artifact),
+]

@@ -1,0 +1,214 @@
+"""Watching training runs over the native API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from aiohttp import web
+
+from deepaas_core.domain.training import Ending, RunState
+from deepaas_core.serving.observer import Observer
+from deepaas_core.serving.trainer import Trainer
+from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.web.keys import OBSERVER, TRAINER
+from deepaas_core.web.rest import runs, watching
+from tests.machine import Machine
+from tests.web.test_runs import MODEL, as_problems
+
+DONE = Ending(RunState.SUCCEEDED, result=1)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+async def trainer(machine):
+    trainer = Trainer(MemoryRunStore(), machine)
+    await trainer.resume()
+    yield trainer
+    await trainer.close()
+
+
+@pytest.fixture
+async def client(trainer, aiohttp_client):
+    app = web.Application(middlewares=[as_problems])
+    app[TRAINER], app[OBSERVER] = trainer, Observer(trainer)
+    app.add_routes([*runs.ROUTES, *watching.ROUTES])
+    return await aiohttp_client(app)
+
+
+@pytest.fixture
+async def run(trainer, machine):
+    run = await trainer.start(MODEL, {"epochs": 3})
+    await machine.begun(run.id)
+    return run.id
+
+
+async def messages(response, count=None):
+    """The messages of an event stream: (id, event, data)."""
+    found, message = [], {}
+    async with asyncio.timeout(10):
+        async for line in response.content:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name in ("id", "event", "data"):
+                message[name] = value
+            elif not name and message:
+                if "data" in message:
+                    found.append((message.get("id"), message["event"], json.loads(message["data"])))
+                message = {}
+                if len(found) == count:
+                    response.close()
+                    break
+    return found
+
+
+async def test_a_running_run_tells_how_far_it_is(client, machine, run):
+    machine.tell(run, "progress", done=3, total=10)
+    machine.tell(run, "metrics", loss=0.5)
+    document = await (await client.get(f"/api/v1/runs/{run}")).json()
+    assert document["progress"] == {"done": 3, "total": 10, "fraction": 0.3}
+    assert document["metrics"] == {"loss": 0.5}
+
+
+async def test_events_come_as_they_are_told_until_the_end(client, trainer, machine, run):
+    machine.tell(run, "metrics", loss=0.5)
+    response = await client.get(f"/api/v1/runs/{run}/events")
+    assert (response.status, response.content_type) == (200, "text/event-stream")
+    reading = asyncio.create_task(messages(response))
+    machine.tell(run, "progress", done=1, total=2)
+    machine.end(run, DONE)
+    found = await reading
+    assert [event for _, event, _ in found] == ["state", "metrics", "progress", "end"]
+    assert found[1][2] == {"at": "2024-05-01T12:30:15.500000Z", "loss": 0.5}
+    assert found[-1][2]["state"] == "succeeded"
+
+
+async def test_who_comes_back_misses_nothing_and_sees_nothing_twice(client, machine, run):
+    for step in range(5):
+        machine.tell(run, "metrics", step=step)
+    first = await messages(await client.get(f"/api/v1/runs/{run}/events"), count=3)
+    headers = {"Last-Event-ID": first[-1][0]}
+    machine.end(run, DONE)
+    rest = await messages(await client.get(f"/api/v1/runs/{run}/events", headers=headers))
+    steps = [data["step"] for _, event, data in first + rest if event == "metrics"]
+    assert steps == [0, 1, 2, 3, 4]
+    last = {"Last-Event-ID": rest[-1][0]}
+    assert (await client.get(f"/api/v1/runs/{run}/events", headers=last)).status == 204
+
+
+async def test_streams_end_when_the_server_goes(client, run):
+    response = await client.get(f"/api/v1/runs/{run}/events")
+    client.app[OBSERVER].leave()
+    assert [event for _, event, _ in await messages(response)] == ["state"]
+
+
+async def test_an_unknown_run_cannot_be_watched(client):
+    for what in ("events", "metrics", "plot.svg", "artifacts", "artifacts/x", "log?follow=true"):
+        assert (await client.get(f"/api/v1/runs/{'0' * 32}/{what}")).status == 404
+
+
+async def test_the_log_is_followed_to_its_end(client, machine, run):
+    response = await client.get(f"/api/v1/runs/{run}/log?follow=true")
+    assert await response.content.readexactly(10) == b"0123456789"
+    machine.logs[run] = b"0123456789 and more"
+    machine.end(run, DONE)
+    assert await response.content.read() == b" and more"
+
+
+async def test_metrics_are_paged(client, machine, run):
+    for step in range(5):
+        machine.tell(run, "metrics", step=step)
+    seen, following = [], f"/api/v1/runs/{run}/metrics?limit=2"
+    while following:
+        page = await (await client.get(following)).json()
+        seen += [row["values"]["step"] for row in page["metrics"]]
+        following = page["next"]
+    assert seen == [0, 1, 2, 3, 4]
+    assert (page["reports"], page["last"]) == (5, {"step": 4})
+
+
+async def test_metrics_are_a_table_for_who_wants_one(client, machine, run):
+    machine.tell(run, "metrics", epoch=1, loss=0.5)
+    machine.tell(run, "metrics", epoch=2, note='"a", b')
+    for ask in ({"params": {"format": "csv"}}, {"headers": {"Accept": "text/csv"}}):
+        response = await client.get(f"/api/v1/runs/{run}/metrics", **ask)
+        assert response.content_type == "text/csv"
+        assert (await response.text()).splitlines() == [
+            "at,epoch,loss,note",
+            "2024-05-01T12:30:15.500000Z,1,0.5,",
+            '2024-05-01T12:30:15.500000Z,2,,"""a"", b"',
+        ]
+    assert (await client.get(f"/api/v1/runs/{run}/metrics?format=xml")).status == 422
+    assert (await client.get(f"/api/v1/runs/{run}/metrics", headers={"Accept": "image/png"})).status == 406
+
+
+async def test_many_reports_are_thinned_out(client, machine, run):
+    folder = machine.root / "told" / run
+    folder.mkdir(parents=True)
+    with (folder / "events.ndjson").open("w") as file:
+        for step in range(50_000):
+            file.write(json.dumps({"event": "metrics", "values": {"step": step, "loss": 1}}) + "\n")
+    page = await (await client.get(f"/api/v1/runs/{run}/metrics?points=100")).json()
+    assert page["reports"] == 50_000
+    assert [row["values"]["step"] for row in page["metrics"]] == list(range(0, 50_000, 500))
+    assert (await (await client.get(f"/api/v1/runs/{run}")).json())["metrics"]["step"] == 49_999
+    picture = await (await client.get(f"/api/v1/runs/{run}/plot.svg")).text()
+    assert len(picture) < 50_000
+
+
+async def test_what_is_no_event_is_passed_over(client, machine, run):
+    machine.tell(run, "metrics", loss=0.5)
+    with (machine.root / "told" / run / "events.ndjson").open("ab") as file:
+        file.write(b'nonsense\n{"event": 7}\n[1]\n\xff\xfe\n' + b"x" * 2_500_000 + b"\n")
+    machine.tell(run, "metrics", loss=0.25)
+    document = await (await client.get(f"/api/v1/runs/{run}/metrics")).json()
+    assert [row["values"]["loss"] for row in document["metrics"]] == [0.5, 0.25]
+
+
+async def test_learning_curves_are_a_sound_picture_whatever_is_reported(client, machine, run):
+    empty = await client.get(f"/api/v1/runs/{run}/plot.svg")
+    assert (empty.status, empty.content_type) == (200, "image/svg+xml")
+    ElementTree.fromstring(await empty.text())
+    machine.tell(run, "metrics", epoch=1, loss=0.5, val_loss=1e308, same=3, **{"<b>&": -1e308})
+    machine.tell(run, "metrics", epoch=2, loss=None, val_loss=-1e308, same=3, text="x", flag=True)
+    picture = await (await client.get(f"/api/v1/runs/{run}/plot.svg")).text()
+    ElementTree.fromstring(picture)
+    assert "val_loss" in picture
+    assert "prefers-color-scheme" in picture
+    assert "nan" not in picture
+
+
+async def test_files_are_listed_and_read_in_parts(client, machine, run):
+    machine.tell(run, "artifact", name="plot.png", bytes=10)
+    kept = machine.root / "told" / run / "artifacts"
+    (kept / "plot.png").write_bytes(b"0123456789")
+    (kept / "deep").mkdir()
+    (kept / "deep" / "ü.txt").write_text("x")
+    listed = (await (await client.get(f"/api/v1/runs/{run}/artifacts")).json())["artifacts"]
+    assert [(one["name"], one["bytes"]) for one in listed] == [("deep/ü.txt", 1), ("plot.png", 10)]
+    assert await (await client.get(listed[0]["links"]["self"])).text() == "x"
+    response = await client.get(listed[1]["links"]["self"], headers={"Range": "bytes=2-4"})
+    assert (response.status, await response.read()) == (206, b"234")
+    assert response.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..%2f..%2fsecret", "../secret", "%2e%2e/%2e%2e/secret", "link", "linked/secret", "%00", "x" * 5000, "deep"],
+)
+async def test_nothing_outside_the_runs_own_files_is_read(client, machine, run, name):
+    machine.tell(run, "metrics")
+    kept = machine.root / "told" / run / "artifacts"
+    (kept / "deep").mkdir()
+    (machine.root / "secret").write_text("secret")
+    os.symlink(machine.root / "secret", kept / "link")
+    os.symlink(machine.root, kept / "linked")
+    assert (await client.get(f"/api/v1/runs/{run}/artifacts/{name}")).status == 404
+    listed = await (await client.get(f"/api/v1/runs/{run}/artifacts")).json()
+    assert listed["artifacts"] == []
