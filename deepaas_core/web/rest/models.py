@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.serving.catalog import Entry
 from deepaas_core.telemetry.logs import request_id
-from deepaas_core.web.inputs import PIECE_BYTES, read_call, read_timeout, read_values
+from deepaas_core.web.inputs import PIECE_BYTES, read_call, read_object, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest.answers import json_response
-from deepaas_core.web.rest.runs import present_run
+from deepaas_core.web.rest.runs import present_run, read_condition
 from deepaas_core.web.rest.streaming import send_pieces
 from deepaas_core.web.scratch import Folder
 
@@ -99,8 +100,19 @@ async def post_train(request: web.Request) -> web.Response:
     model = request.app[CATALOG].offering(request.match_info["model"], Capability.TRAIN)
     with Folder(request.app[SCRATCH]) as own:
         values = await read_values(request, model, Capability.TRAIN, own)
-        run = await request.app[TRAINER].start(model, values)
+        run = await request.app[TRAINER].start(model, values, read_condition(request))
     return json_response(present_run(run, request), status=202, Location=f"{_base(request)}{PREFIX}/runs/{run.id}")
+
+
+async def post_serve(request: web.Request) -> web.Response:
+    """Serve the model of an earlier run, or with null the one that was installed."""
+    entry = request.app[CATALOG].entry(request.match_info["model"])
+    asked = await read_object(request)
+    run = asked.get("run")
+    if set(asked) != {"run"} or not isinstance(run, str | None):
+        raise errors.InvalidInput([errors.Issue("/run", "Must be the id of a run, or null, and nothing else.")])
+    served = await request.app[TRAINER].choose(entry.name, run)
+    return json_response({"model": entry.name, "serving": {"run": served.run}})
 
 
 async def _predict(request: web.Request, capability: Capability) -> web.StreamResponse:
@@ -119,9 +131,14 @@ async def _present(prediction: Prediction, request: web.Request, own: Folder) ->
         return await send_pieces(prediction.pieces, request)
     if prediction.media_type is not None:
         return web.Response(body=prediction.body, headers={"Content-Type": _safe_type(prediction.media_type)})
-    head = orjson.dumps({"model": prediction.model, "version": prediction.version})
-    body = b'%b,"prediction":%b}' % (head[:-1], prediction.body)
+    body = b"%b%b}" % (_head(prediction.model, prediction.version), prediction.body)
     return web.Response(body=body, content_type="application/json")
+
+
+@lru_cache(maxsize=1024)
+def _head(model: str, version: str) -> bytes:
+    """What stands before the prediction itself in every answer of a model."""
+    return orjson.dumps({"model": model, "version": version})[:-1] + b',"prediction":'
 
 
 async def _send_file(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
@@ -155,6 +172,7 @@ def _document(entry: Entry, request: web.Request) -> dict[str, Any]:
         "state": str(entry.state),
         "reason": entry.reason,
         "distribution": {"name": entry.source.distribution, "version": entry.source.version},
+        "serving": {"run": entry.model_dir.parent.name if entry.model_dir else None},
         "links": {"self": base, "train_args": f"{base}/train-args", "predict_args": f"{base}/predict-args"},
     }
     if entry.model is not None:
@@ -213,4 +231,5 @@ ROUTES = [
     web.get(MODEL + "/train-args", get_train_args),
     web.get(MODEL + "/predict-args", get_predict_args),
     web.post(MODEL + "/train", post_train),
+    web.post(MODEL + "/serve", post_serve),
 ]
