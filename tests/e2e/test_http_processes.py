@@ -165,7 +165,7 @@ def test_the_end_waits_for_what_is_in_flight(doomed: Server):
     family = doomed.children()
     with concurrent.futures.ThreadPoolExecutor() as threads:
         asked = [threads.submit(doomed.ask, "/api/v1/models/echo/predict/data?wait_s=2", 1) for _ in range(3)]
-        until(lambda: doomed.metrics().value("model_queue_length", model="echo") > 0)
+        until(lambda: doomed.metrics().value("model_queue_length", model="echo") == 2)
         assert doomed.stop() == 0
         assert {future.result().status for future in asked} == {200}
     assert not any(_lives(child) for child in family.values())
