@@ -31,6 +31,7 @@ def write(folder: Path) -> None:
     sample = work._sample()
     row = sample["rows"][0]
     save(folder, "row.data.json", {"data": row})
+    save(folder, "row.batch.json", {"data": [row]})
     save(folder, "row.oip.json", oip("row", "FP64", [1, len(row)], row))
     expected |= {name: sample[name][0] for name in ("logistic", "forest")}
 
@@ -39,16 +40,14 @@ def write(folder: Path) -> None:
     save(folder, "array.data.json", {"data": numbers})
     save(folder, "array.oip.json", oip("array", "FP32", [1, len(numbers)], numbers))
     save(folder, "array.bin", array.tobytes())
+    save(folder, "array.form", form("data", array.tobytes()))
+    save(folder, "array.file.form", form("file", array.tobytes()))
     np.save(folder / "array.npy", array)
     expected["mean"] = float(array.mean())
 
     upload = np.random.default_rng(1).bytes(UPLOAD_BYTES)
-    head = (
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="data"; filename="upload.bin"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
     save(folder, "upload.bin", upload)
-    save(folder, "upload.form", head.encode() + upload + f"\r\n--{BOUNDARY}--\r\n".encode())
+    save(folder, "upload.form", form("data", upload))
     save(folder, "upload.oip.json", oip("content", "BYTES", [1], [base64.b64encode(upload).decode()]))
     expected["digest"] = hashlib.sha256(upload).hexdigest()
     save(folder, "expected.json", expected)
@@ -57,6 +56,15 @@ def write(folder: Path) -> None:
 def oip(name: str, datatype: str, shape: list[int], data: Any) -> dict[str, Any]:
     """A request of the Open Inference Protocol."""
     return {"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}]}
+
+
+def form(field: str, content: bytes) -> bytes:
+    """A form with one file."""
+    head = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="content.bin"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 def save(folder: Path, name: str, value: Any) -> None:

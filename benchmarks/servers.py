@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.environments import FOLDER
 from benchmarks.load import Connection
-from benchmarks.targets import Ask, Target
+from benchmarks.targets import Ask, Target, free_port
 
 #: Cores: one for all processes of the server, one for whoever asks.
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -37,7 +36,7 @@ class Server:
 
     def __init__(self, target: Target, models: Sequence[str]):
         self.target = target
-        self.port = _free_port()
+        self.port = free_port()
         self.log = FOLDER / "logs" / f"{target.name.replace(' ', '-')}.log"
         self._mark = uuid.uuid4().hex
         self.log.parent.mkdir(exist_ok=True)
@@ -113,7 +112,8 @@ class Server:
                 if f"{MARK}={self._mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
                     os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        shutil.rmtree(FOLDER / "data" / str(self.port), ignore_errors=True)
+        for folder in (FOLDER / "data" / str(self.port), Path(f"/tmp/benchmark-{self.port}")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -125,10 +125,3 @@ def serving(target: Target, models: Sequence[str], first: str) -> Iterator[Serve
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

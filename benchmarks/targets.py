@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +83,10 @@ def requirements(peer: str) -> tuple[str, ...]:
 BARE = Environment("bare", requirements("bare"))
 FASTAPI = Environment("fastapi", requirements("fastapi"))
 FLASK = Environment("flask", requirements("flask"))
+DEEPAAS = Environment("deepaas", requirements("deepaas"))
+MLSERVER = Environment("mlserver", requirements("mlserver"))
+BENTOML = Environment("bentoml", requirements("bentoml"))
+RAY = Environment("ray", requirements("ray"))
 LITSERVE = Environment("litserve", requirements("litserve"))
 CORE = Environment("core", (), from_source=True)
 
@@ -115,6 +121,72 @@ def _core(name: str, *options: str) -> Target:
         "digest, form": Ask("/api/v1/models/digest/predict/file", "upload.form", FORM),
     }
     return Target(name, CORE, command, "/livez", asks)
+
+
+def _deepaas(models: Sequence[str]) -> dict[str, str]:
+    """A distribution that declares just these models, made on the fly."""
+    folder = FOLDER / "plugins" / "-".join(models)
+    metadata = folder / "bench_deepaas-1.0.0.dist-info"
+    metadata.mkdir(parents=True, exist_ok=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-deepaas\nVersion: 1.0.0\n")
+    lines = [f"{model} = deepaas_models:{model}" for model in models]
+    (metadata / "entry_points.txt").write_text("\n".join(["[deepaas.v2.model]", *lines, ""]))
+    return {"PYTHONPATH": f"{PEERS}:{folder}"}
+
+
+def _deepaas_asks() -> dict[str, Ask]:
+    def at(model: str, body: str, media_type: str = JSON) -> Ask:
+        return Ask(f"/v2/models/{model}/predict/", body, media_type)
+
+    return {
+        "echo": at("echo", "tiny.data.json"),
+        "sleep": at("block", "sleep.data.json"),
+        "compute": at("block", "compute.data.json"),
+        "logistic": at("logistic", "row.data.json"),
+        "forest": at("forest", "row.data.json"),
+        "mean": at("mean", "array.data.json"),
+        "mean, binary": at("mean", "array.file.form", FORM),
+        "digest, form": at("digest", "upload.form", FORM),
+    }
+
+
+def _mlserver(name: str, parallel_workers: int, note: str) -> Target:
+    classes = {"echo": "Echo", "block": "Block", "mean": "Mean", "digest": "Digest"}
+
+    def command(port: int, models: Sequence[str]) -> list[str]:
+        folder = FOLDER / "data" / str(port)
+        folder.mkdir(parents=True)
+        settings = {"host": "127.0.0.1", "http_port": port, "parallel_workers": parallel_workers}
+        settings |= {"grpc_port": free_port(), "metrics_port": free_port(), "grpc_max_message_length": 1 << 30}
+        (folder / "settings.json").write_text(json.dumps(settings))
+        for model in models:
+            own = {"name": model, "implementation": f"mlserver_models.{classes.get(model, 'Estimator')}"}
+            batching = {"max_batch_size": 64, "max_batch_time": 0.005} if model == "forest" else {}
+            (folder / model).mkdir()
+            (folder / model / "model-settings.json").write_text(json.dumps({**own, **batching}))
+        return [MLSERVER.program("mlserver"), "start", str(folder)]
+
+    def at(model: str, body: str) -> Ask:
+        return Ask(f"/v2/models/{model}/infer", f"{body}.oip.json")
+
+    asks = {
+        "echo": at("echo", "tiny"),
+        "sleep": at("block", "sleep"),
+        "compute": at("block", "compute"),
+        "logistic": at("logistic", "row"),
+        "forest": at("forest", "row"),
+        "mean": at("mean", "array"),
+        "digest, form": at("digest", "upload"),
+    }
+    return Target(name, MLSERVER, command, "/v2/health/live", asks, named, note)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 TARGETS: list[Target] = [
@@ -160,6 +232,53 @@ TARGETS: list[Target] = [
         "/health",
         without(by_hand(), "mean, binary", "digest"),
         note="batches of up to 64 within 5 ms for the forest",
+    ),
+    Target(
+        "deepaas",
+        DEEPAAS,
+        lambda port, models: [DEEPAAS.program("deepaas-run"), "--listen-ip", "127.0.0.1", "--listen-port", str(port)],
+        "/v2/models/",
+        _deepaas_asks(),
+        _deepaas,
+        "arrays in a form",
+    ),
+    _mlserver("mlserver", 1, "one worker process; batches of up to 64 within 5 ms for the forest; uploads as base64"),
+    _mlserver("mlserver in-process", 0, "the same without a worker process"),
+    Target(
+        "bentoml",
+        BENTOML,
+        lambda port, models: [
+            BENTOML.program("bentoml"),
+            "serve",
+            "bentoml_app:Models",
+            "--port",
+            str(port),
+            "--host",
+            "127.0.0.1",
+        ],
+        "/livez",
+        {
+            **without(by_hand(), "digest"),
+            "forest": Ask("/forest", "row.batch.json"),
+            "mean, binary": Ask("/mean/binary", "array.form", FORM),
+        },
+        named,
+        "adaptive batches of up to 64 for the forest; arrays in a form",
+    ),
+    Target(
+        "ray",
+        RAY,
+        lambda port, models: [
+            RAY.program("python"),
+            str(PEERS / "ray_app.py"),
+            str(port),
+            ",".join(models),
+            f"/tmp/benchmark-{port}",
+        ],
+        "/-/healthz",
+        by_hand(),
+        lambda models: {"RAY_USAGE_STATS_ENABLED": "0"},
+        "batches of up to 64 within 5 ms for the forest",
     ),
 ]
 
