@@ -6,7 +6,7 @@ nothing of HTTP, and those who use it know nothing of processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -126,13 +126,16 @@ class Executor(Protocol):
     def start(self) -> None:
         """Begin to bring the model up; ``on_change`` tells of every step."""
 
-    async def call(self, call: Call) -> Result:
-        """Run one hook.
+    def call(self, call: Call) -> Awaitable[Result]:
+        """Run one hook. Cancelling what is returned gives the call up.
+
+        Either a coroutine, or a future, which spares whoever waits a task.
 
         Raises:
             DeepaasError: ``ModelNotReady``, ``Overloaded``, ``ModelTimeout``, ``ModelFailure`` and its kinds,
                 ``CapabilityMissing``, ``InvalidInput``, ``MalformedBody``, ``SourceUnavailable``, ``AddressRefused``.
         """
+        ...
 
     async def replace(self, model_dir: Path | None) -> None:
         """Serve another trained model: the new one is warm before it gets its first call, none is lost.

@@ -19,7 +19,7 @@ from typing import Any
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability
-from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange, Result
+from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange
 from deepaas_core.executors.batching import Linger
 from deepaas_core.executors.process import Launch, Shipment, StartFailed, Ticket, Worker
 
@@ -102,18 +102,14 @@ class Pool:
         if self._limits.max_memory_bytes is not None:
             self._watch_memory(self._limits.max_memory_bytes)
 
-    async def call(self, call: Call) -> Result:
+    def call(self, call: Call) -> Ticket:
         self._admit()
         loop = asyncio.get_running_loop()
-        ticket = Ticket(call, loop.create_future())
+        ticket = Ticket(call, self, loop)
         ticket.timer = loop.call_later(call.timeout_s, self._expire, ticket)
         self._queue.append(ticket)
         self._dispatch()
-        try:
-            return await ticket.future
-        except asyncio.CancelledError:
-            self._drop(ticket)
-            raise
+        return ticket
 
     async def replace(self, model_dir: Path | None) -> None:
         async with self._replacing:
@@ -129,7 +125,7 @@ class Pool:
         self._change(ExecutorState.STOPPED, "The server is stopping.")
         deadline = asyncio.get_running_loop().time() + drain_s
         while self._queue and self._ready and asyncio.get_running_loop().time() < deadline:
-            await asyncio.wait([ticket.future for ticket in self._queue], timeout=0.05)
+            await asyncio.wait(tuple(self._queue), timeout=0.05)
         while self._queue:
             self._end(self._queue.popleft(), errors.ModelNotReady(self._launch.model, self.reason))
         for slot in self._slots:
@@ -235,7 +231,7 @@ class Pool:
         if shipment is not None and len(shipment.tickets) == 1 and shipment in shipment.worker.pending:
             shipment.worker.take_back(shipment)
 
-    def _drop(self, ticket: Ticket) -> None:
+    def given_up(self, ticket: Ticket) -> None:
         """The caller has gone. What has begun goes on under its deadline; what has not is not begun."""
         if ticket.shipment is None:
             self._forget(ticket)

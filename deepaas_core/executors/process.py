@@ -77,8 +77,10 @@ class Launch:
         return environment
 
 
-class Ticket:
-    """A call on its way: its future, and where it has got to.
+class Ticket(asyncio.Future[Result]):
+    """A call on its way: the future of its result, and where it has got to.
+
+    Cancelling it gives the call up: what has not begun is not begun.
 
     Attributes:
         shipment: What carries it; None while it waits for a worker.
@@ -87,11 +89,12 @@ class Ticket:
         alone: It is not to be merged with others: the batch it was in has crashed.
     """
 
-    __slots__ = ("alone", "call", "future", "pieces", "shipment", "timer")
+    __slots__ = ("_owner", "alone", "call", "pieces", "shipment", "timer")
 
-    def __init__(self, call: Call, future: asyncio.Future[Result]):
+    def __init__(self, call: Call, owner: Owner, loop: asyncio.AbstractEventLoop):
+        super().__init__(loop=loop)
+        self._owner = owner
         self.call = call
-        self.future = future
         self.shipment: Shipment | None = None
         self.pieces: Pieces | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -100,15 +103,21 @@ class Ticket:
     @property
     def open(self) -> bool:
         """Whether its caller still waits, for the answer or for more of it."""
-        return not self.future.done() or self.pieces is not None
+        return not self.done() or self.pieces is not None
+
+    def cancel(self, msg: Any = None) -> bool:
+        given_up = super().cancel(msg)
+        if given_up:
+            self._owner.given_up(self)
+        return given_up
 
     def fail(self, error: errors.DeepaasError) -> None:
         """Tell the caller what went wrong, if there is still one."""
         if self.pieces is not None:
             self.pieces.finish(error)
             self.pieces = None
-        elif not self.future.done():
-            self.future.set_exception(error)
+        elif not self.done():
+            self.set_exception(error)
 
 
 class Shipment:
@@ -151,6 +160,9 @@ class Owner(Protocol):
 
     def left(self, ticket: Ticket) -> None:
         """The caller takes no more pieces."""
+
+    def given_up(self, ticket: Ticket) -> None:
+        """The caller has gone before there was an answer."""
 
     def lost(self, worker: Worker, reason: str) -> None:
         """The worker has ended; what it had not answered is still in its ``pending``."""
@@ -456,21 +468,21 @@ class Worker:
         elif ticket.pieces is not None:
             ticket.pieces.finish()
             ticket.pieces = None
-        elif not ticket.future.done():
+        elif not ticket.done():
             path = head.get("path")
             pieces = self._begin_pieces(ticket) if "end" in head else None  # a stream without a single piece
             result = Result(body, head.get("media_type"), Path(path) if path else None, duration_s, pieces)
-            ticket.future.set_result(result)
+            ticket.set_result(result)
             if pieces is not None:
                 pieces.finish()
                 ticket.pieces = None
 
     def _received_piece(self, ticket: Ticket, piece: bytes) -> None:
         if ticket.pieces is None:
-            if ticket.future.done():
+            if ticket.done():
                 return  # nobody wants it any more; the worker has been told
             result = Result(b"", pieces=self._begin_pieces(ticket))
-            ticket.future.set_result(result)
+            ticket.set_result(result)
         assert ticket.pieces is not None
         ticket.pieces.push(piece)
         self._owner.progressed(ticket)
@@ -486,6 +498,7 @@ class _Nobody:
     def settled(self, shipment: Shipment, duration_s: float) -> None: ...
     def progressed(self, ticket: Ticket) -> None: ...
     def left(self, ticket: Ticket) -> None: ...
+    def given_up(self, ticket: Ticket) -> None: ...
     def lost(self, worker: Worker, reason: str) -> None: ...
 
 

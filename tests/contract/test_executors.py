@@ -68,8 +68,8 @@ async def test_a_crash_fails_the_call_inside_and_the_worker_comes_back(pool, ord
 
 
 async def test_a_crash_spares_the_calls_behind_it(pool):
-    crashing = asyncio.create_task(pool.call(told({"do": "os._exit"})))
-    behind = [asyncio.create_task(pool.call(told(number))) for number in range(20)]
+    crashing = asyncio.ensure_future(pool.call(told({"do": "os._exit"})))
+    behind = [asyncio.ensure_future(pool.call(told(number))) for number in range(20)]
     with pytest.raises(errors.ModelCrashed):
         await crashing
     assert [answer(result) for result in await asyncio.gather(*behind)] == list(range(20))
@@ -77,8 +77,8 @@ async def test_a_crash_spares_the_calls_behind_it(pool):
 
 async def test_a_call_past_its_time_costs_its_worker_and_no_other_call(pool):
     before = answer(await pool.call(told({"do": "pid"})))
-    stuck = asyncio.create_task(pool.call(told({"do": "spin"}, timeout_s=0.3)))
-    behind = [asyncio.create_task(pool.call(told(number))) for number in range(5)]
+    stuck = asyncio.ensure_future(pool.call(told({"do": "spin"}, timeout_s=0.3)))
+    behind = [asyncio.ensure_future(pool.call(told(number))) for number in range(5)]
     with pytest.raises(errors.ModelTimeout):
         await stuck
     assert [answer(result) for result in await asyncio.gather(*behind)] == list(range(5))
@@ -93,7 +93,7 @@ async def test_a_stopped_worker_is_replaced_when_its_call_is_late(pool):
 
 
 async def test_a_slow_call_does_not_hold_up_the_other_worker(two):
-    slow = asyncio.create_task(two.call(told({"do": "sleep", "seconds": 2})))
+    slow = asyncio.ensure_future(two.call(told({"do": "sleep", "seconds": 2})))
     await asyncio.sleep(0)
     assert answer(await two.call(told("quick"))) == "quick"
     assert not slow.done()
@@ -102,7 +102,7 @@ async def test_a_slow_call_does_not_hold_up_the_other_worker(two):
 
 async def test_a_full_queue_refuses_at_once():
     pool = await up(Pool(LAUNCH, Limits(workers=1, max_queue=2)))
-    held = [asyncio.create_task(pool.call(told({"do": "sleep", "seconds": 0.3}))) for _ in range(3)]
+    held = [asyncio.ensure_future(pool.call(told({"do": "sleep", "seconds": 0.3}))) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(errors.Overloaded):
         await pool.call(told(1))
@@ -111,11 +111,11 @@ async def test_a_full_queue_refuses_at_once():
 
 
 async def test_a_call_whose_caller_left_is_not_begun(pool):
-    slow = asyncio.create_task(pool.call(told({"do": "sleep", "seconds": 0.3})))
+    slow = asyncio.ensure_future(pool.call(told({"do": "sleep", "seconds": 0.3})))
     await asyncio.sleep(0)
     before = answer(await pool.call(told({"do": "calls"})))
-    slow = asyncio.create_task(pool.call(told({"do": "sleep", "seconds": 0.3})))
-    left = asyncio.create_task(pool.call(told("nobody waits for this")))
+    slow = asyncio.ensure_future(pool.call(told({"do": "sleep", "seconds": 0.3})))
+    left = asyncio.ensure_future(pool.call(told("nobody waits for this")))
     await asyncio.sleep(0)
     left.cancel()
     await slow

@@ -52,9 +52,9 @@ async def beyond():
 
 
 async def test_a_caller_that_leaves_takes_the_call_back(beyond):
-    slow = asyncio.create_task(beyond.call(told({"do": "sleep", "seconds": 0.5})))
+    slow = asyncio.ensure_future(beyond.call(told({"do": "sleep", "seconds": 0.5})))
     await until(lambda: beyond.pool._ready[0].pending)
-    gone = [asyncio.create_task(beyond.call(told({"do": "os._exit"}))) for _ in range(3)]
+    gone = [asyncio.ensure_future(beyond.call(told({"do": "os._exit"}))) for _ in range(3)]
     await until(lambda: beyond.pool.activity().waiting == 3)
     for task in gone:
         task.cancel()
