@@ -18,7 +18,7 @@ class Pieces(Protocol):
         """Take no more; the model is told to stop."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction:
     """What a model answered, already encoded.
 

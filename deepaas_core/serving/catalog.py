@@ -61,13 +61,18 @@ class Entry:
     def reason(self) -> str:
         return self._complaint or self.executor.reason
 
+    @property
+    def answers(self) -> bool:
+        """Whether it takes calls."""
+        return self.model is not None and self.state in (ExecutorState.READY, ExecutorState.RESTARTING)
+
     def serving(self) -> Model:
         """The model, if it can take calls.
 
         Raises:
             ModelNotReady: It cannot, with the reason.
         """
-        if self.model is None or self.state not in (ExecutorState.READY, ExecutorState.RESTARTING):
+        if self.model is None or not self.answers:
             raise errors.ModelNotReady(self.name, self.reason or "It is still starting.")
         return self.model
 

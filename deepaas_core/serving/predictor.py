@@ -6,15 +6,33 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Model
 from deepaas_core.domain.prediction import Prediction
-from deepaas_core.executors.base import Call
+from deepaas_core.executors.base import Call, Result
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.telemetry.metrics import Counts
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Begun:
+    """A call on its way.
+
+    Attributes:
+        model: As the catalog offered it.
+        call: What it is asked.
+        started: When it began, by ``time.perf_counter``.
+        result: Cancelling it gives the call up.
+    """
+
+    model: Model
+    call: Call
+    started: float
+    result: asyncio.Future[Result]
 
 
 class Predictor:
@@ -34,21 +52,36 @@ class Predictor:
         self._timeout_s = timeout_s
 
     async def predict(self, model: Model, call: Call, timeout_s: float | None = None) -> Prediction:
-        """Run one call.
+        """Run one call; see ``begin`` and ``outcome``."""
+        return await self.outcome(self.begin(model, call, timeout_s))
+
+    def begin(self, model: Model, call: Call, timeout_s: float | None = None) -> Begun:
+        """Begin a call, for whoever comes back for its outcome.
 
         Args:
             model: As the catalog offered it.
             call: The hook and its checked inputs; its ``timeout_s`` is set here.
             timeout_s: The caller's own limit; it can only lower the model's.
+        """
+        limit_s = self._timeout_s(model.name)
+        call.timeout_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
+        executor, started = self._catalog.entry(model.name).executor, time.perf_counter()
+        try:
+            result: asyncio.Future[Result] = asyncio.ensure_future(executor.call(call))
+        except errors.DeepaasError as error:
+            result = asyncio.get_running_loop().create_future()
+            result.set_exception(error)
+        return Begun(model, call, started, result)
+
+    async def outcome(self, begun: Begun) -> Prediction:
+        """What became of a call.
 
         Raises:
             DeepaasError: See ``executors.base.Executor.call``.
         """
-        limit_s = self._timeout_s(model.name)
-        call.timeout_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
-        started = time.perf_counter()
+        model, call = begun.model, begun.call
         try:
-            result = await self._catalog.entry(model.name).executor.call(call)
+            await begun.result
         except errors.ModelFailure as failure:
             log.error(
                 "model failed",
@@ -66,12 +99,21 @@ class Predictor:
             self._count(call, model, type(error).__name__)
             raise
         except asyncio.CancelledError:
-            self._count(call, model, "Cancelled")
+            self.given_up(begun)
             raise
-        self._count(call, model, "ok", result.duration_s or time.perf_counter() - started)
+        return self.answered(begun)
+
+    def answered(self, begun: Begun) -> Prediction:
+        """The answer of a call that has one."""
+        model, result = begun.model, begun.result.result()
+        self._count(begun.call, model, "ok", result.duration_s or time.perf_counter() - begun.started)
         return Prediction(
             model.name, model.version, result.body, result.media_type, result.path, result.duration_s, result.pieces
         )
+
+    def given_up(self, begun: Begun) -> None:
+        """Nobody waits for the outcome any more, and the call has been cancelled."""
+        self._count(begun.call, begun.model, "Cancelled")
 
     def _count(self, call: Call, model: Model, outcome: str, seconds: float | None = None) -> None:
         self.counts.call(model.name, call.hook, outcome, seconds)

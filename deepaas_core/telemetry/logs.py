@@ -11,6 +11,8 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -49,8 +51,37 @@ def escaped(text: str) -> str:
     return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
+def write_lines(logger: logging.Logger, lines: Sequence[str]) -> None:
+    """Write many plain texts at once, as if each were a record of level INFO.
+
+    A record for each would cost more than what the text is about.
+    """
+    if not lines or not logger.isEnabledFor(logging.INFO):
+        return
+    record = logger.makeRecord(logger.name, logging.INFO, "", 0, "", (), None)
+    for handler in logging.getLogger().handlers:
+        form = handler.formatter
+        if isinstance(handler, logging.StreamHandler) and isinstance(form, Text | JsonLines):
+            try:
+                with handler.lock or nullcontext():
+                    handler.stream.write("".join(f"{line}\n" for line in form.lines(record, lines)))
+                    handler.flush()
+            except Exception:
+                handler.handleError(record)
+        else:
+            for line in lines:
+                handler.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None))
+
+
 class Text(logging.Formatter):
     """``12:00:00 INFO    fixed phrase  field=value …``."""
+
+    def lines(self, record: logging.LogRecord, texts: Iterable[str]) -> Iterator[str]:
+        """What ``format`` gives for records that differ in their text alone and have no fields."""
+        head = self.format(record)
+        for text in texts:
+            line = text if text.isprintable() else escaped(text)
+            yield f"{head}{line}"[:MAX_LINE]
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
@@ -67,6 +98,12 @@ class Text(logging.Formatter):
 
 class JsonLines(logging.Formatter):
     """One JSON object a line."""
+
+    def lines(self, record: logging.LogRecord, texts: Iterable[str]) -> Iterator[str]:
+        """What ``format`` gives for records that differ in their text alone."""
+        for text in texts:
+            record.msg = text
+            yield self.format(record)
 
     def format(self, record: logging.LogRecord) -> str:
         ours: dict[str, object] = {

@@ -22,6 +22,7 @@ from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
 from deepaas_core.web import health, keys, metrics, observe, problems
+from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import models, runs, watching
 from deepaas_core.web.ui import pages
@@ -94,6 +95,7 @@ class Listener:
     """
 
     def __init__(self, app: web.Application, settings: Settings, sockets: Sequence[socket.socket] = ()):
+        self.app = app
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         self._settings = settings
         self._sockets = sockets
@@ -107,6 +109,7 @@ class Listener:
             SettingsError: The address cannot be used, e.g. because another server has it.
         """
         await self._runner.setup()
+        self._express = Express(self.app)
         loop = asyncio.get_running_loop()
         host, port = self._settings.web.host, self._settings.web.port
         try:
@@ -125,6 +128,7 @@ class Listener:
         assert manager is not None
         return Connection(
             manager,
+            express=self._express,
             loop=asyncio.get_running_loop(),
             access_log=_NO_LOG,
             keepalive_timeout=self._settings.web.keepalive_timeout_s,
@@ -134,7 +138,7 @@ class Listener:
         """Accept no more, let requests in flight finish for so long at most, and close everything."""
         for server in self._servers:
             server.close()
-        self._runner.app[keys.OBSERVER].leave()
+        self.app[keys.OBSERVER].leave()
         manager = self._runner.server
         if manager is not None:
             manager.pre_shutdown()

@@ -162,11 +162,20 @@ async def _checked(request: web.Request, arguments: Arguments, sent: Sent) -> di
     return values
 
 
+def needs_headers(arguments: Arguments) -> bool:
+    """Whether what a call is given depends on more of the request's head than its media type."""
+    return any(argument.location == "header" or _is_negotiated(argument) for argument in arguments.values())
+
+
+def _is_negotiated(argument: Argument) -> bool:
+    return argument.key.lower() == "accept" and bool(argument.choices)
+
+
 def _read_headers(request: web.Request, arguments: Arguments, sent: Sent) -> None:
     """Arguments whose author wants them from a header, and the media type that the model shall answer with."""
     for argument in arguments.values():
         key = argument.key
-        if key.lower() == "accept" and argument.choices:
+        if _is_negotiated(argument):
             _negotiate(request, argument, sent)
         elif argument.location == "header" and key not in sent.fields and key not in sent.members:
             text = request.headers.get(key)
@@ -289,6 +298,17 @@ def _read_envelope(body: bytearray, sent: Sent) -> None:
     sent.members = {key: _loads(value) for key, value in envelope.items()}
     if data is not None:
         sent.payload, sent.body = {"form": "json"}, memoryview(data)
+
+
+def data_alone(body: bytes) -> bytes | memoryview | None:
+    """The data of a JSON body that carries nothing else; None for one that carries more, or is none."""
+    if body.lstrip()[:1] != b"{":
+        return body if body.strip() else None
+    try:
+        envelope = _ENVELOPE.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    return memoryview(envelope["data"]) if len(envelope) == 1 and "data" in envelope else None
 
 
 def _read_object(body: bytearray) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What happens around every request: its id, its problem document when it fails, its line in the access log.
 
-Access lines are collected and written a few times a second in one go: a log record per request would cost more than
-the rest of the request.
+Access lines are collected and written a few times a second in one go.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from deepaas_core import errors
+from deepaas_core.telemetry import logs
 from deepaas_core.telemetry.logs import request_id as current_request_id
 from deepaas_core.web import problems
 from deepaas_core.web.keys import CATALOG, COUNTS, SETTINGS
+from deepaas_core.web.protocol import begun_before
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("deepaas_core.access")
@@ -32,13 +33,15 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_LINES = web.AppKey("access_lines", list[str])
+#: Lines of the access log that are still to be written; there are none if it is off.
+ACCESS_LINES = web.AppKey("access_lines", list[str])
 
 
 @web.middleware
 async def observing(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, turn whatever rises into a problem document, and note the outcome."""
-    started = time.perf_counter()
+    begun = begun_before(request)
+    started = time.perf_counter() if begun is None else begun.started
     request_id = _request_id(request)
     token = current_request_id.set(request_id)
     try:
@@ -62,14 +65,19 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
         response.headers[REQUEST_ID] = request_id
     seconds = time.perf_counter() - started
     _count(request, response.status, seconds)
-    lines = request.app.get(_LINES)
+    lines = request.app.get(ACCESS_LINES)
     if lines is not None:
-        lines.append(
-            f"{request.remote} {request.method} {request.rel_url.raw_path} {response.status} "
-            f"{response.body_length if response.prepared else _length(response)} "
-            f"{seconds * 1000:.1f}ms {request_id}"
-        )
+        length = response.body_length if response.prepared else _length(response)
+        path = request.rel_url.raw_path
+        lines.append(access_line(request.remote, request.method, path, response.status, length, seconds, request_id))
     return response
+
+
+def access_line(
+    remote: str | None, method: str, path: str, status: int, length: int, seconds: float, request_id: str
+) -> str:
+    """What the access log says of one request."""
+    return f"{remote} {method} {path} {status} {length} {seconds * 1000:.1f}ms {request_id}"
 
 
 def _count(request: web.Request, status: int, seconds: float) -> None:
@@ -98,7 +106,7 @@ async def access_log(app: web.Application) -> AsyncIterator[None]:
     if not app[SETTINGS].web.access_log:
         yield
         return
-    lines = app[_LINES] = []
+    lines = app[ACCESS_LINES] = []
     writing = asyncio.create_task(_write_lines(lines))
     yield
     writing.cancel()
@@ -112,8 +120,7 @@ async def _write_lines(lines: list[str]) -> None:
 
 
 def _write(lines: list[str]) -> None:
-    for line in lines:
-        access.info(line)
+    logs.write_lines(access, lines)
     lines.clear()
 
 

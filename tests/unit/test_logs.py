@@ -129,3 +129,21 @@ def test_setting_up_twice_does_not_write_twice(written):
     logs.configure("info")
     log.info("once")
     assert len(written().splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_many_lines_written_at_once_look_like_records(written, form):
+    texts = ["127.0.0.1 GET / 200 12 1.0ms abc", "a %s b", *HOSTILE.values(), "x" * 20_000]
+    logs.configure("info", form)
+    for text in texts:
+        log.info("%s", text)
+    one_by_one = written()
+    logs.write_lines(log, texts)
+    clock = r"\d\d:\d\d:\d\d(\.\d\d\dZ)?"
+    assert re.sub(clock, "", written()) == re.sub(clock, "", one_by_one)
+
+
+def test_many_lines_are_kept_from_a_log_that_does_not_want_them(written):
+    logs.configure("warning", "text")
+    logs.write_lines(log, ["quiet"])
+    assert written() == ""

@@ -4,6 +4,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import BaseTestServer
+from yarl import URL
 
 from deepaas_core import app as composition
 from deepaas_core.domain.model import Source
@@ -18,6 +20,26 @@ from deepaas_core.stores.memory import MemoryRunStore
 from deepaas_core.web import app as web_app
 
 
+class Listening(BaseTestServer):
+    """The listener of the real server, as aiohttp's test client wants it."""
+
+    def __init__(self, listener: web_app.Listener):
+        super().__init__()
+        self._listener = listener
+        self.app = listener.app
+
+    async def start_server(self, loop=None, **_):
+        await self._listener.start()
+        self.port = self._listener.port
+        self._root = URL(f"http://127.0.0.1:{self.port}")
+
+    async def close(self):
+        await self._listener.stop(2.0)
+
+    async def _make_runner(self, **_):
+        raise NotImplementedError
+
+
 @pytest.fixture
 async def serve(aiohttp_client, tmp_path, monkeypatch):
     """``await serve(name="source code", …)`` gives a client of a server that offers these plugins."""
@@ -27,7 +49,7 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(code))
 
     async def start(*argv: str, problems=(), **plugins: str):
-        settings = Settings.load(["--data-dir", str(tmp_path / "data"), *argv], {})
+        settings = Settings.load(["--port", "0", "--data-dir", str(tmp_path / "data"), *argv], {})
         sources = [_install(code, name, source) for name, source in plugins.items()]
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
@@ -43,7 +65,7 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         application = web_app.build(settings, catalog, predictor, trainer, guard, scratch)
         opened.append((catalog, trainer))
         catalog.start()
-        client = await aiohttp_client(application)
+        client = await aiohttp_client(Listening(web_app.Listener(application, settings)))
         await catalog.settled()
         client.scratch = scratch
         return client

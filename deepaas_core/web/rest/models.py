@@ -20,6 +20,7 @@ from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web.inputs import PIECE_BYTES, read_call, read_object, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
+from deepaas_core.web.protocol import begun_before
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import present_run, read_condition
 from deepaas_core.web.rest.streaming import send_pieces
@@ -27,6 +28,7 @@ from deepaas_core.web.scratch import Folder
 
 PREFIX = "/api/v1"
 MODEL = PREFIX + "/models/{model}"
+DATA_ROUTE = MODEL + "/predict/data"
 _PREDICTIONS = (
     Capability.PREDICT,
     Capability.PREDICT_DATA,
@@ -116,12 +118,13 @@ async def post_serve(request: web.Request) -> web.Response:
 
 
 async def _predict(request: web.Request, capability: Capability) -> web.StreamResponse:
-    model = request.app[CATALOG].offering(request.match_info["model"], capability)
-    timeout_s = read_timeout(request)
+    predictor, begun = request.app[PREDICTOR], begun_before(request)
     with Folder(request.app[SCRATCH]) as own:
-        call = await read_call(request, model, capability, own)
-        prediction = await request.app[PREDICTOR].predict(model, call, timeout_s)
-        return await _present(prediction, request, own)
+        if begun is None:
+            model = request.app[CATALOG].offering(request.match_info["model"], capability)
+            timeout_s = read_timeout(request)
+            begun = predictor.begin(model, await read_call(request, model, capability, own), timeout_s)
+        return await _present(await predictor.outcome(begun), request, own)
 
 
 async def _present(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
@@ -131,12 +134,12 @@ async def _present(prediction: Prediction, request: web.Request, own: Folder) ->
         return await send_pieces(prediction.pieces, request)
     if prediction.media_type is not None:
         return web.Response(body=prediction.body, headers={"Content-Type": _safe_type(prediction.media_type)})
-    body = b"%b%b}" % (_head(prediction.model, prediction.version), prediction.body)
+    body = b"%b%b}" % (head_of(prediction.model, prediction.version), prediction.body)
     return web.Response(body=body, content_type="application/json")
 
 
 @lru_cache(maxsize=1024)
-def _head(model: str, version: str) -> bytes:
+def head_of(model: str, version: str) -> bytes:
     """What stands before the prediction itself in every answer of a model."""
     return orjson.dumps({"model": model, "version": version})[:-1] + b',"prediction":'
 
@@ -222,7 +225,7 @@ def _base(request: web.Request) -> str:
 
 #: The router tries them in this order, so the busiest come first.
 ROUTES = [
-    web.post(MODEL + "/predict/data", post_predict_data),
+    web.post(DATA_ROUTE, post_predict_data),
     web.post(MODEL + "/predict/file", post_predict_file),
     web.post(MODEL + "/predict/url", post_predict_url),
     web.post(MODEL + "/predict", post_predict),
