@@ -7,7 +7,9 @@ when another server is there by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import math
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +31,8 @@ class Observer:
     def __init__(self, trainer: Trainer):
         self._trainer = trainer
         self._leaving = asyncio.Event()
+        self._places: Mapping[str, int] = {}
+        self._read_at = -math.inf
 
     def leave(self) -> None:
         """End everything that follows a run; those who watch may come back to the next server."""
@@ -41,7 +45,7 @@ class Observer:
         return await self._trainer.reports.said(run.id)
 
     async def watch(self, run_id: str, seen: int = 0) -> AsyncIterator[Run | Event]:
-        """The run as it is, then each event and each new state as they come; the last is the run when it is over.
+        """The run as it is, then events, new states, places in the queue as they come; the last is the run when over.
 
         Args:
             run_id: The run.
@@ -51,6 +55,7 @@ class Observer:
             RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
         """
         run = await self._trainer.at_hand(run_id)
+        place = await self._place(run)
         if not run.state.over:
             yield run
         while True:
@@ -62,8 +67,9 @@ class Observer:
                 return
             if await self._left():
                 return
-            before, run = run, await self._now(run)
-            if run.state is not before.state and not run.state.over:
+            before, run = (run.state, place), await self._now(run)
+            place = await self._place(run)
+            if (run.state, place) != before and not run.state.over:
                 yield run
 
     async def _events(self, run_id: str, start: int) -> AsyncIterator[Event]:
@@ -148,6 +154,16 @@ class Observer:
             return await self._trainer.get(run.id)
         except StoreUnavailable:  # it comes back; what the run tells is in its folder meanwhile
             return run
+
+    async def _place(self, run: Run) -> int | None:
+        """The run's place in the queue; the queue is read once for all who look at the same time."""
+        if run.state is not RunState.QUEUED:
+            return None
+        if time.monotonic() - self._read_at > LOOK_EVERY_S:
+            self._read_at = time.monotonic()
+            with suppress(StoreUnavailable):
+                self._places = await self._trainer.positions()
+        return self._places.get(run.id)
 
     async def _left(self) -> bool:
         """Pause for a moment.

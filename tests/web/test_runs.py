@@ -214,3 +214,15 @@ async def test_runs_are_compared(client, trainer, machine):
     assert table[1].endswith(",5,0.5")
     assert (await client.get("/api/v1/runs/compare")).status == 422
     assert (await client.get("/api/v1/runs/compare?ids=" + "0" * 32)).status == 404
+
+
+async def test_who_asks_for_a_run_is_told_its_place(serve):
+    client = await serve(slow="def train():\n import time\n while True: time.sleep(0.05)")
+    answers = [await (await client.post("/api/v1/models/slow/train", json={})).json() for _ in range(3)]
+    answers.append(await (await client.post(answers[0]["links"]["retry"], json={})).json())
+    for answer in answers[::-1]:
+        await client.post(f"/api/v1/runs/{answer['id']}/cancel")
+    assert [answer["state"] for answer in answers] == ["queued"] * 4
+    assert answers[0]["queue_position"] == 1
+    assert 1 <= answers[2]["queue_position"] <= 3
+    assert 2 <= answers[3]["queue_position"] <= 4

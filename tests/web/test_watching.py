@@ -102,6 +102,17 @@ async def test_who_comes_back_misses_nothing_and_sees_nothing_twice(client, mach
     assert (await client.get(f"/api/v1/runs/{run}/events", headers=last)).status == 204
 
 
+async def test_who_waits_in_the_queue_is_told_when_it_moves(client, trainer, machine):
+    ids = [(await trainer.start(MODEL, {})).id for _ in range(4)]
+    await machine.begun(ids[1])
+    events = f"/api/v1/runs/{ids[3]}/events"
+    for gone, told in ((ids[0], ("queued", 1)), (ids[1], ("running", None))):
+        reading = asyncio.create_task(messages(await client.get(events), count=2))
+        await trainer.cancel(gone)
+        _, (_, event, data) = await reading
+        assert (event, data["state"], data["queue_position"]) == ("state", *told)
+
+
 async def test_streams_end_when_the_server_goes(client, run):
     response = await client.get(f"/api/v1/runs/{run}/events")
     client.app[OBSERVER].leave()

@@ -22,7 +22,7 @@ from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.protocol import begun_before
 from deepaas_core.web.rest.answers import json_response
-from deepaas_core.web.rest.runs import present_run, read_condition
+from deepaas_core.web.rest.runs import accepted, read_condition
 from deepaas_core.web.rest.streaming import send_pieces
 from deepaas_core.web.scratch import Folder
 
@@ -103,7 +103,7 @@ async def post_train(request: web.Request) -> web.Response:
     with Folder(request.app[SCRATCH]) as own:
         values = await read_values(request, model, Capability.TRAIN, own)
         run = await request.app[TRAINER].start(model, values, read_condition(request))
-    return json_response(present_run(run, request), status=202, Location=f"{_base(request)}{PREFIX}/runs/{run.id}")
+    return await accepted(run, request)
 
 
 async def post_serve(request: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +31,7 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 _TABLES = (negotiation.JSON, "text/csv")
 #: The most of a log that one answer carries; the log on disk may be longer.
 MAX_LOG_BYTES = 4 * 2**20
+_LONG_QUEUE = 1000
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -48,7 +49,7 @@ async def list_runs(request: web.Request) -> web.Response:
     )
     page = runs[:limit]
     following = str(request.rel_url.update_query(before=page[-1].id)) if len(runs) > limit else None
-    documents = await _documents(page, request)
+    documents = await present_runs(page, request)
     for document in documents:
         if document["error"]:
             del document["error"]["traceback"]
@@ -58,7 +59,7 @@ async def list_runs(request: web.Request) -> web.Response:
 async def get_run(request: web.Request) -> web.Response:
     """One run, as it is now."""
     run = await request.app[TRAINER].get(request.match_info["run"])
-    [document] = await _documents([run], request)
+    [document] = await present_runs([run], request)
     return json_response(document)
 
 
@@ -89,7 +90,13 @@ async def retry_run(request: web.Request) -> web.Response:
     old = await trainer.get(request.match_info["run"])
     model = request.app[CATALOG].offering(old.model, Capability.TRAIN)
     run = await trainer.retry(old.id, model, changes, resume, read_condition(request))
-    return json_response(present_run(run, request), status=202, Location=f"{base_of(request)}{RUNS}/{run.id}")
+    return await accepted(run, request)
+
+
+async def accepted(run: Run, request: web.Request) -> web.Response:
+    """The answer to who has asked for a run."""
+    [document] = await present_runs([run], request)
+    return json_response(document, status=202, Location=f"{base_of(request)}{RUNS}/{run.id}")
 
 
 async def compare_runs(request: web.Request) -> web.Response:
@@ -203,11 +210,19 @@ def _wanted(text: str) -> tuple[int | None, int | None]:
     return None, min(MAX_LOG_BYTES, int(last)) if last else None
 
 
-async def _documents(runs: Sequence[Run], request: web.Request) -> list[dict[str, Any]]:
+async def present_runs(runs: Sequence[Run], request: web.Request) -> list[dict[str, Any]]:
+    """Runs as their documents, with what they have told by now and their places in the queue."""
     queued = any(run.state is RunState.QUEUED for run in runs)
     positions = await request.app[TRAINER].positions() if queued else {}
     said = [await request.app[OBSERVER].said(run) for run in runs]
-    return [present_run(run, request, told, positions.get(run.id)) for run, told in zip(runs, said, strict=True)]
+    return [present_run(run, request, told, _place(run, positions)) for run, told in zip(runs, said, strict=True)]
+
+
+def _place(run: Run, positions: Mapping[str, int]) -> int | None:
+    if run.state is not RunState.QUEUED:
+        return None
+    # One that waits no more since it was read was the next; of a queue this long, the end is not told.
+    return positions.get(run.id, 1 if len(positions) < _LONG_QUEUE else None)
 
 
 def present_run(

@@ -21,7 +21,7 @@ from deepaas_core.web.keys import OBSERVER, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest import curve
 from deepaas_core.web.rest.answers import json_response
-from deepaas_core.web.rest.runs import RUN, base_of, iso, present_run, whole_number
+from deepaas_core.web.rest.runs import RUN, base_of, iso, present_runs, whole_number
 
 DEFAULT_REPORTS, MAX_REPORTS = 1000, 10_000
 DEFAULT_POINTS, MAX_POINTS = 400, 5000
@@ -82,7 +82,8 @@ async def _message(message: Run | Event, request: web.Request) -> bytes:
     if isinstance(message, Event):
         data = orjson.dumps({"at": iso(message.at), **message.values}, option=orjson.OPT_NON_STR_KEYS)
         return b"id: %d\nevent: %b\ndata: %b\n\n" % (message.id, message.kind.encode(), data)
-    document = orjson.dumps(present_run(message, request, await request.app[OBSERVER].said(message)))
+    [run] = await present_runs([message], request)
+    document = orjson.dumps(run)
     name = b"id: end\nevent: end" if message.state.over else b"event: state"
     return b"%b\ndata: %b\n\n" % (name, document)
 
