@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import logging
+import os
 import shutil
 import signal
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Model, Problem, Source
+from deepaas_core.domain.model import Capability, Model, Problem, Source
+from deepaas_core.domain.retention import Retention, Rule
+from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
+from deepaas_core.executors.companion import keep
 from deepaas_core.executors.inline import Inline
 from deepaas_core.executors.pool import Limits, Pool
 from deepaas_core.executors.process import Launch, StartFailed
@@ -26,7 +32,7 @@ from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
-from deepaas_core.settings import Settings
+from deepaas_core.settings import Settings, Store
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.web import app as web_app
 from deepaas_core.web.processes import HttpProcesses
@@ -36,27 +42,40 @@ log = logging.getLogger(__name__)
 #: Called once every model has settled: the URL, the models, and what cannot be offered.
 OnReady = Callable[[str, Sequence[Entry], Sequence[Problem]], None]
 Listening = web_app.Listener | HttpProcesses
+#: Held by the server that uses the data folder; its content is that server's instance.
+LOCK = "server.lock"
 
 
 class Folders:
     """The folders of one server.
 
     Attributes:
-        data: What is kept: the store, runs and their models.
+        data: What is kept: the store, and usually the runs and their models.
         scratch: What is not: uploads and the workers' temporary files; one for each server process.
+        instance: This life of the server; the next one has another.
     """
 
-    def __init__(self, data: Path):
-        self.data = data
+    def __init__(self, store: Store):
+        self.data = Path(store.data_dir)
+        runs = runs_of(store)
         try:
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.runs = data / "runs"
-            self.runs.mkdir(mode=0o700, exist_ok=True)
-            self._lock = (data / "server.lock").open("w")
+            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = (self.data / LOCK).open("a")
         except OSError as error:
-            raise errors.SettingsError(f"The data folder {data} cannot be used: {error.strerror}.") from error
+            raise errors.SettingsError(f"The data folder {self.data} cannot be used: {error.strerror}.") from error
         self._claim()
-        self.scratch = Path(tempfile.mkdtemp(prefix="deepaas-core-"))
+        self.instance = uuid.uuid4().hex
+        try:
+            self._lock.truncate(0)
+            self._lock.write(self.instance)
+            self._lock.flush()
+            runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place_of(store)
+            self.scratch = Path(tempfile.mkdtemp(prefix="deepaas-core-"))
+        except OSError as error:
+            self._lock.close()
+            text = f"The folder {error.filename or self.data} cannot be used: {error.strerror}."
+            raise errors.SettingsError(text) from error
 
     def _claim(self) -> None:
         """Keep a second server out of the data folder; the claim ends with this process, however it ends."""
@@ -76,6 +95,33 @@ class Folders:
         """Remove what is not kept, and let another server in."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self._lock.close()
+
+
+def runs_of(store: Store) -> Path:
+    """The folder that holds the runs' folders."""
+    return store.runs_dir or Path(store.data_dir) / "runs"
+
+
+def place_of(store: Store) -> Place:
+    """This server and its folder of runs, as the records name them; nameless where there are no others.
+
+    Raises:
+        OSError: A folder cannot be read, or at first not be written.
+    """
+    if not store.url:
+        return Place()
+    return Place(_name_of(Path(store.data_dir) / "server-id"), _name_of(runs_of(store) / "home-id"))
+
+
+def _name_of(path: Path) -> str:
+    """What a folder is called, whatever its path is; the first who asks gives it a name."""
+    if not path.exists():
+        new = path.with_name(f"{path.name}.{os.getpid()}")
+        new.write_text(uuid.uuid4().hex)
+        with suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
+    return path.read_text()
 
 
 def launch_of(source: Source, settings: Settings, scratch: Path | None, model_dir: Path | None) -> Launch:
@@ -122,15 +168,34 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Exec
     return Pool(launch, limits, on_change)
 
 
-def trainer_of(settings: Settings, store: SqlRunStore, runs: Path) -> Trainer:
-    """The use case of training, over a store and the folder of runs."""
-    processes = RunProcesses(runs, cancel_grace_s=settings.training.cancel_grace_s)
+def trainer_of(settings: Settings, store: SqlRunStore) -> Trainer:
+    """The use case of training, over a store."""
+    training = settings.training
     return Trainer(
         store,
-        processes,
-        max_concurrent_runs=settings.training.max_concurrent_runs,
-        max_concurrent_runs_per_model=settings.training.max_concurrent_runs_per_model or None,
+        RunProcesses(runs_of(settings.store), cancel_grace_s=training.cancel_grace_s),
+        max_concurrent_runs=training.max_concurrent_runs,
+        max_concurrent_runs_per_model=training.max_concurrent_runs_per_model or None,
+        place=place_of(settings.store),
+        lease_s=training.lease_s,
+        retention=Retention(
+            *(
+                Rule(getattr(settings.retention, f"{what}_days"), getattr(settings.retention, f"{what}_count"))
+                for what in ("runs", "logs", "artifacts")
+            )
+        ),
     )
+
+
+def connect(trainer: Trainer, catalog: Catalog) -> None:
+    """Let a trainer see the models of a catalog, and the catalog serve what was trained."""
+    trainer.on_serve = switching(catalog)
+    trainer.offered = lambda: {
+        entry.name: entry.model
+        for entry in catalog.entries()
+        if entry.model is not None and Capability.TRAIN in entry.model.capabilities
+    }
+    trainer.in_use = lambda model: catalog.entry(model).model_dir if catalog.serves(model) else None
 
 
 def switching(catalog: Catalog) -> OnServe:
@@ -165,10 +230,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]
         PluginError: A model that was asked for is not installed.
     """
     found = discover(settings.models.only)
-    folders = Folders(Path(settings.store.data_dir))
+    folders = Folders(settings.store)
     try:
         store = await SqlRunStore.open(settings.store.url, folders.data)
-        trainer = trainer_of(settings, store, folders.runs)
+        trainer = trainer_of(settings, store)
         await trainer.recover()
         served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 
@@ -179,17 +244,28 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]
         catalog = Catalog(found.sources, found.problems, make_executor, inspect, served)
         listener = _listener_of(settings, catalog, trainer, folders.scratch)
 
-        trainer.on_serve = switching(catalog)
+        connect(trainer, catalog)
         await listener.start()
         catalog.start()
         await trainer.resume()
+        saying = _say_that_we_are_here(settings, folders.instance, listener.port)
         try:
             yield catalog, listener
         finally:
+            saying.cancel()
             await _stop(listener, catalog, trainer, settings.shutdown.drain_s)
             await store.close()
     finally:
         folders.close()
+
+
+def _say_that_we_are_here(settings: Settings, instance: str, port: int) -> asyncio.Task[None]:
+    """Keep the process that tells the other servers on the database of us; see ``presence``."""
+    if not settings.store.url:
+        return asyncio.create_task(asyncio.sleep(0))
+    address = settings.web.public_url or _url(settings, port)
+    environment = {"DEEPAAS_CORE_PRESENCE": json.dumps(settings.to_plain())}
+    return asyncio.create_task(keep(("deepaas_core.presence", str(os.getpid()), instance, address), environment))
 
 
 async def _stop(listener: Listening, catalog: Catalog, trainer: Trainer, drain_s: float) -> None:

@@ -65,9 +65,8 @@ class Front:
         hello = await self.hello
         settings = Settings.from_plain(hello["settings"])
         logs.configure(settings.log.level, settings.log.format)
-        data = Path(settings.store.data_dir)
-        store = await SqlRunStore.open(settings.store.url, data)
-        trainer = self._trainer = app.trainer_of(settings, store, data / "runs")
+        store = await SqlRunStore.open(settings.store.url, Path(settings.store.data_dir))
+        trainer = self._trainer = app.trainer_of(settings, store)
         trainer.on_moved = lambda run: self._link.tell(MOVED, run.id)
         catalog = self._catalog = Catalog(
             [Source(**source) for source in hello["sources"]],
@@ -75,7 +74,7 @@ class Front:
             self._make_executor,
             inspect,
         )
-        trainer.on_serve = app.switching(catalog)
+        app.connect(trainer, catalog)
         predictor = self._predictor = app.predictor_of(settings, catalog)
         await self._link.ask(JOIN)
         guard, scratch = app.guard_of(settings), Path(hello["scratch"])

@@ -49,6 +49,7 @@ class Web:
     http_workers: int = setting(
         1, "Processes that share the port and the models' workers; one is enough for most.", least=1, most=64
     )
+    public_url: str = setting("", "Where people and other servers reach this one; empty: `http://`, host and port.")
     base_path: str = setting("", "Path below which everything is served, for a proxy that keeps it.")
     max_body_mb: int = setting(64, "Largest body held in memory, in MiB; more answers 413.", least=1)
     max_upload_mb: int = setting(4096, "Largest upload, in MiB; uploads go to disk as they arrive.", least=1)
@@ -100,6 +101,23 @@ class Training:
         0, "Runs of one model at the same time; 0 sets no limit but the one for all.", least=0
     )
     cancel_grace_s: float = setting(3.0, "Seconds a cancelled run has to stop before it is killed.", least=0, most=4.5)
+    lease_s: float = setting(
+        20.0,
+        "Seconds without a sign of life after which other servers on the database call a server's runs interrupted.",
+        least=5,
+    )
+
+
+@dataclass(frozen=True)
+class Retention:
+    """What is deleted of runs that are over. Nothing, unless it is asked for; never the model that is served."""
+
+    runs_days: float | None = setting(None, "Days after its end when a run is deleted with all its files.", least=0)
+    runs_count: int | None = setting(None, "Ended runs of each model that are kept; older ones are deleted.", least=0)
+    logs_days: float | None = setting(None, "Days after its end when a run's log is deleted.", least=0)
+    logs_count: int | None = setting(None, "Ended runs of each model that keep their log.", least=0)
+    artifacts_days: float | None = setting(None, "Days after its end when a run's artifacts are deleted.", least=0)
+    artifacts_count: int | None = setting(None, "Ended runs of each model that keep their artifacts.", least=0)
 
 
 def _default_data_dir() -> Path:
@@ -120,6 +138,10 @@ class Store:
         },
     )
     url: str = setting("", "Database of the records; empty uses SQLite in the data folder.")
+    runs_dir: Path | None = field(
+        default=None,
+        metadata={"doc": "Folder of the runs, if not in the data folder; servers on one database may share one."},
+    )
 
 
 @dataclass(frozen=True)
@@ -179,6 +201,7 @@ class Settings:
     models: Models = field(default_factory=Models)
     workers: Workers = field(default_factory=Workers)
     training: Training = field(default_factory=Training)
+    retention: Retention = field(default_factory=Retention)
     store: Store = field(default_factory=Store)
     fetch: Fetch = field(default_factory=Fetch)
     shutdown: Shutdown = field(default_factory=Shutdown)

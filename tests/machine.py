@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deepaas_core.domain.training import Ending, Process, RunError, RunState
@@ -26,6 +27,7 @@ class Machine:
     resumed: dict = field(default_factory=dict)
     logs: dict = field(default_factory=dict)
     forgotten: list = field(default_factory=list)
+    pulses: dict = field(default_factory=dict)
     broken: bool = False
 
     def __post_init__(self):
@@ -44,8 +46,11 @@ class Machine:
     async def inputs(self, run_id):
         return self.uploads.get(run_id, {})
 
-    def beats(self, run_id):
-        return run_id in self.living
+    def pulse(self, run_id):
+        return self.pulses.get(run_id)
+
+    async def unbegun(self):
+        return dict.fromkeys(self.jobs, datetime.min.replace(tzinfo=UTC))
 
     def left_word(self, run_id):
         return run_id in self.endings

@@ -92,10 +92,12 @@ class Place:
     Attributes:
         server: The id of the server that executes it, or, as long as it waits, of the one that took it in.
         home: The id of the folder in which its own folder lies; servers that share that folder share its runs.
+        anywhere: Whether any server that has the model may execute it, since its record says all that it takes.
     """
 
     server: str = ""
     home: str = ""
+    anywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,17 @@ class Run:
             return False
         return self.promote_if is None or self.promote_if.met_by(self.said.metrics, self.result)
 
-    def start(self, at: datetime, server: str = "") -> Run:
-        """Take the run from the queue, for a server to execute; its process comes next."""
+    def start(self, at: datetime, where: Place | None = None) -> Run:
+        """Take the run from the queue; its process comes next.
+
+        Args:
+            at: Now.
+            where: The server that takes it, and its folder; None if there is only one.
+        """
         self._allow(RunState.QUEUED)
-        return replace(self, state=RunState.RUNNING, started_at=at, place=replace(self.place, server=server))
+        where = where or self.place
+        place = replace(self.place, server=where.server, home=where.home)
+        return replace(self, state=RunState.RUNNING, started_at=at, place=place)
 
     def note(self, said: Said) -> Run:
         """Keep what the run has told so far."""

@@ -33,7 +33,7 @@ import orjson
 import psutil
 
 from deepaas_core.domain.model import Source
-from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState
+from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState, is_run_id
 from deepaas_core.executors.reports import Reports
 
 PROGRAM = Path(__file__).parent / "worker"
@@ -41,8 +41,6 @@ PROGRAM = Path(__file__).parent / "worker"
 TAG = "DEEPAAS_CORE_RUN_ID"
 MAX_RESULT_BYTES = 64 * 2**20
 POLL_S = 0.1
-#: A run whose heartbeat is older than this has lost its process; clocks of machines may differ a little.
-STALE_S = 20.0
 _ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -235,12 +233,12 @@ class RunProcesses:
         """
         return await asyncio.to_thread(_ending, self.folder(run_id), code)
 
-    def beats(self, run_id: str) -> bool:
-        """Whether a sign of life of the run is fresh, wherever its process is."""
+    def pulse(self, run_id: str) -> int | None:
+        """Something that changes every other second as long as the run goes on, wherever its process is."""
         try:
-            return time.time() - (self.folder(run_id) / "heartbeat").stat().st_mtime < STALE_S
+            return (self.folder(run_id) / "heartbeat").stat().st_mtime_ns
         except OSError:
-            return False
+            return None
 
     def left_word(self, run_id: str) -> bool:
         """Whether the run has ended and says how."""
@@ -302,6 +300,18 @@ class RunProcesses:
         except psutil.NoSuchProcess:
             return set(_tagged(run_id))
         return {process for process in below if _lives(process)} or {first}
+
+    async def unbegun(self) -> Mapping[str, datetime]:
+        """The runs that have a folder here and never began, and when their folder was made."""
+        return await asyncio.to_thread(self._unbegun)
+
+    def _unbegun(self) -> Mapping[str, datetime]:
+        found = {}
+        for folder in self._root.glob("*/"):
+            with suppress(FileNotFoundError):
+                if is_run_id(folder.name) and not (folder / "heartbeat").exists():
+                    found[folder.name] = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        return found
 
     async def strays(self) -> Collection[str]:
         """The ids of all runs, of this server or another, that have living processes."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from deepaas_core.domain.arguments import Argument, Arguments, Kind
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.reports import Condition, Event, Said
+from deepaas_core.domain.retention import Retention
+from deepaas_core.domain.silence import Silence
 from deepaas_core.domain.training import Choice, Ending, Place, Process, Run, RunError, RunState, is_run_id
 from deepaas_core.errors import (
     CapabilityMissing,
@@ -31,7 +33,7 @@ from deepaas_core.errors import (
     RunNotFound,
     StoreUnavailable,
 )
-from deepaas_core.stores.base import RunStore
+from deepaas_core.stores.base import Peer, RunStore
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,13 @@ REDACTED = "***"
 #: The queue is looked at this often even when nothing here happens: the store may have been away, or others use it.
 LOOK_AGAIN_S = 2.0
 MAX_PAUSE_S = 5.0
+TIDY_EVERY_S = 600.0
+#: A run that others may be about to record is left alone for so long.
+FORSAKEN = timedelta(minutes=10)
+#: So many records are looked at in one go.
+PAGE = 500
+#: Servers give a sign of life this often, whatever their lease; the others look as often.
+SIGN_EVERY_S = 1.0
 
 
 class Processes(Protocol):
@@ -63,12 +72,13 @@ class Processes(Protocol):
     def alive(self, process: Process) -> bool: ...
     async def find(self, run_id: str) -> Process | None: ...
     async def wait(self, process: Process) -> int | None: ...
-    def beats(self, run_id: str) -> bool: ...
+    def pulse(self, run_id: str) -> int | None: ...
     def left_word(self, run_id: str) -> bool: ...
     async def ending(self, run_id: str, code: int | None) -> Ending: ...
     async def kill(self, run_id: str, process: Process | None) -> None: ...
     async def sweep(self, run_id: str) -> None: ...
     async def strays(self) -> Collection[str]: ...
+    async def unbegun(self) -> Mapping[str, datetime]: ...
     async def read_log(self, run_id: str, offset: int | None, limit: int) -> tuple[bytes, int, int]: ...
     async def forget_log(self, run_id: str) -> None: ...
     async def forget_artifacts(self, run_id: str) -> None: ...
@@ -150,8 +160,12 @@ class Trainer:
         clock: Tells the time, in aware UTC.
         max_concurrent_runs_per_model: Of one model, no more than so many; None sets no limit of its own.
         place: This server and the folder of its runs, if others use the store as well.
+        lease_s: Seconds without a sign of life after which the machine of another server is taken for lost.
+        retention: How long what is left of runs is kept.
 
     Attributes:
+        offered: The models that can be trained here, by name.
+        in_use: The folder of the trained model that is served here, by the model's name.
         on_serve: Called with a model's name and what is to be served from now on, whenever a run has succeeded or
             somebody has chosen.
         on_moved: Called after each step of a run that was made here.
@@ -165,7 +179,11 @@ class Trainer:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         max_concurrent_runs_per_model: int | None = None,
         place: Place = Place(),  # noqa: B008 — a value
+        lease_s: float = 20.0,
+        retention: Retention = Retention(),  # noqa: B008 — a value
     ):
+        self.offered: Callable[[], Mapping[str, Model]] = dict
+        self.in_use: Callable[[str], Path | None] = lambda _: None
         self.on_serve: OnServe | None = None
         self.on_moved: Callable[[Run], None] | None = None
         self.reports: Reports = processes.reports
@@ -173,11 +191,15 @@ class Trainer:
         self._processes = processes
         self._limits = Limits(max_concurrent_runs, max_concurrent_runs_per_model)
         self._clock = clock
+        self._since = clock()
         self._place = place
+        self._lease_s = lease_s
+        self._retention = retention
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._models: dict[str, str] = {}
         self._background: set[asyncio.Task[Any]] = set()
-        self._scheduler: asyncio.Task[None] | None = None
+        self._switching: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._duties: list[asyncio.Task[None]] = []
         self._look = asyncio.Event()
         self._moved = asyncio.Event()
 
@@ -218,6 +240,7 @@ class Trainer:
 
         Raises:
             RunNotFound, CapabilityMissing, StoreUnavailable: See ``start``.
+            RunElsewhere: It takes files of the earlier run that are another server's.
             InvalidInput: The arguments do not fit; those marked secret are not kept and must be given again.
             Conflict: The earlier run still goes on, and is to be resumed.
         """
@@ -227,6 +250,8 @@ class Trainer:
         if resume and not old.state.over:
             raise Conflict(f"Training run {old.id} still goes on; cancel it before another one goes on from its model.")
         arguments = model.arguments.get(Capability.TRAIN, Arguments())
+        if resume or any(_is_file(arguments[key]) for key in set(arguments) & set(old.arguments) - set(changes)):
+            await self.at_hand(old.id)
         plain, files = _again(old, arguments, changes, await self._processes.inputs(old.id))
         values = {**arguments.load(plain), **files}
         folder = await asyncio.to_thread(self._model_of, old) if resume else None
@@ -328,6 +353,8 @@ class Trainer:
             folder = await asyncio.to_thread(self._model_of, run)
             if folder is not None:
                 return Served(run.id, folder)
+            if not self.has_at_hand(run):  # chosen for another server
+                return await self._last_success(model, None) or Served()
         log.warning("chosen model is gone", extra={"model": model, "run": choice.run})
         return await self._last_success(model, None) or Served()
 
@@ -348,14 +375,15 @@ class Trainer:
     async def _choose(self, model: str, run_id: str | None) -> Served:
         served = Served() if run_id is None else await self._servable(model, run_id)
         before = await self.current(model)
-        if self.on_serve is not None:
-            await self.on_serve(model, served)
-        try:
-            await self._store.choose(model, Choice(run_id, self._clock()))
-        except StoreUnavailable:
+        async with self._switching[model]:
             if self.on_serve is not None:
-                await self.on_serve(model, before)
-            raise
+                await self.on_serve(model, served)
+            try:
+                await self._store.choose(model, Choice(run_id, self._clock()))
+            except StoreUnavailable:
+                if self.on_serve is not None:
+                    await self.on_serve(model, before)
+                raise
         log.info("model chosen", extra={"model": model, "run": run_id})
         return served
 
@@ -402,12 +430,73 @@ class Trainer:
     async def _purge(self, run: Run) -> None:
         if not run.state.over:
             raise Conflict(f"Training run {run.id} is {run.state}; cancel it first.")
-        if (await self.current(run.model)).run == run.id:
+        if await self._is_served(run):
             raise Conflict(f"The model of training run {run.id} is served; choose another one first.")
+        for other in await self._store.list(model=run.model, states={RunState.QUEUED, RunState.RUNNING}):
+            if other.retry_of == run.id:
+                raise Conflict(f"Training run {other.id} goes on from run {run.id}.")
         await self._processes.sweep(run.id)
         await self._processes.discard(run.id)
         await self._store.remove(run.id)
         log.info("training run deleted", extra={"run": run.id, "model": run.model})
+
+    async def _is_served(self, run: Run) -> bool:
+        """Whether its model is served, or is to be."""
+        folder = self._processes.model_dir(run.id)
+        return self.in_use(run.model) == folder or (await self.current(run.model)).run == run.id
+
+    async def tidy(self) -> None:
+        """Delete what need not be kept any longer: what was made ready in vain, and what retention lets go.
+
+        Raises:
+            StoreUnavailable: The records cannot be used; what is left is for the next time.
+        """
+        await self._drop_unrecorded()
+        if not self._retention.ever:
+            return
+        now, ranks, before = self._clock(), Counter[str](), None
+        over = {state for state in RunState if state.over}
+        while runs := await self._store.list(states=over, limit=PAGE, before=before):
+            for run in runs:
+                if self.has_at_hand(run):
+                    await self._let_go(run, ranks[run.model], now)
+                    ranks[run.model] += 1
+            before = runs[-1].id
+
+    async def _let_go(self, run: Run, rank: int, now: datetime) -> None:
+        ended = run.finished_at or run.created_at
+        with suppress(Conflict, RunNotFound):
+            if self._retention.runs.is_over(ended, rank, now):
+                return await self._purge(run)
+        if self._retention.logs.is_over(ended, rank, now):
+            await self._processes.forget_log(run.id)
+        if self._retention.artifacts.is_over(ended, rank, now):
+            await self._processes.forget_artifacts(run.id)
+
+    async def _drop_unrecorded(self) -> None:
+        """Remove folders of runs that were never recorded, or that another server has taken; here they never begin."""
+        made_at = await self._processes.unbegun()
+        recorded_by_now = self._clock() - FORSAKEN if self._shared else self._since
+        ids = list(made_at)
+        for start in range(0, len(ids), PAGE):
+            page = ids[start : start + PAGE]
+            known = {run.id: run for run in await self._store.list(ids=page)}
+            for run_id in page:
+                run = known.get(run_id)
+                if made_at[run_id] < recorded_by_now if run is None else not self.has_at_hand(run):
+                    await self._processes.discard(run_id)
+                elif run is not None and run.state.over:
+                    self._processes.withdraw(run_id)
+
+    async def _keep_tidy(self) -> None:
+        while True:
+            try:
+                await self.tidy()
+            except StoreUnavailable as error:
+                log.warning("runs cannot be tidied up", extra={"reason": str(error)})
+            except Exception:
+                log.exception("runs cannot be tidied up")
+            await asyncio.sleep(TIDY_EVERY_S)
 
     # Coming and going.
 
@@ -420,7 +509,7 @@ class Trainer:
         for run in await self._mine():
             if run.id in self._carried or await self._leader(run) is not None:
                 continue
-            if run.process is None and self._processes.waits(run.id):
+            if self._never_began(run):
                 await self._move(run.id, Run.requeue)
             else:
                 await self._settle(run.id, None)
@@ -432,15 +521,29 @@ class Trainer:
             StoreUnavailable: The records cannot be read.
         """
         await self.recover()
-        for run in await self._mine():
-            if run.id not in self._carried:
-                self._carry(run, self._adopt(run))
-        self._keep(asyncio.create_task(self._end_strays()))
-        self._scheduler = asyncio.create_task(self._schedule())
+        await self._take_up([run for run in await self._mine() if run.id not in self._carried])
+        self._keep(asyncio.create_task(self.end_strays()))
+        duties = [self._schedule, self._keep_tidy]
+        if self._shared:
+            duties += [self._mind_the_others, self._follow_choices]
+        self._duties = [asyncio.create_task(duty()) for duty in duties]
+
+    async def tend(self) -> bool:
+        """Do what must be done for the runs of a server that is away: settle what ended, end what was cancelled.
+
+        Returns:
+            Whether there is more to come.
+
+        Raises:
+            StoreUnavailable: The records cannot be read.
+        """
+        await self.recover()
+        await self.end_strays()
+        return bool(await self._mine())
 
     async def close(self) -> None:
         """Stop watching. Runs go on; the next server takes them up."""
-        tasks = [*self._carried.values()] + ([self._scheduler] if self._scheduler else [])
+        tasks = [*self._carried.values(), *self._duties]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._background, return_exceptions=True)
@@ -452,10 +555,19 @@ class Trainer:
         running = await self._store.list(states={RunState.RUNNING})
         return [run for run in running if run.place.server == self._place.server]
 
+    @property
+    def _shared(self) -> bool:
+        """Whether other servers use the store as well."""
+        return self._place.server != ""
+
+    def _never_began(self, run: Run) -> bool:
+        return run.process is None and self._processes.waits(run.id)
+
     async def _start(self, model: Model, values: Mapping[str, Any], resume: Path | None = None, **more: Any) -> Run:
         arguments = model.arguments.get(Capability.TRAIN, Arguments())
         shown = _shown(values, arguments)
-        run = Run.queued(model.name, model.version, shown, self._clock(), place=self._place, **more)
+        place = replace(self._place, anywhere=self._shared and resume is None and shown == values)
+        run = Run.queued(model.name, model.version, shown, self._clock(), place=place, **more)
         uploads = [key for key in values if key in arguments and _is_file(arguments[key])]
         try:
             await self._processes.prepare(run, model.source, values, uploads, resume)
@@ -477,6 +589,7 @@ class Trainer:
             self._look.clear()
             try:
                 await self._begin_next()
+                await self._catch_up()
             except StoreUnavailable as error:
                 log.warning("training queue cannot be read", extra={"reason": str(error)})
             except Exception:
@@ -485,7 +598,8 @@ class Trainer:
     async def _begin_next(self) -> None:
         """Start what there is room for: each time one of the model that has the fewest, and there the oldest."""
         free = self._limits.overall - len(self._carried)
-        waiting = list(await self._store.queue(free, self._place.home)) if free > 0 else []
+        versions = {name: model.version for name, model in self.offered().items()} if self._shared else {}
+        waiting = list(await self._store.queue(free, self._place.home, versions)) if free > 0 else []
         while waiting and len(self._carried) < self._limits.overall:
             going = Counter(self._models[run_id] for run_id in self._carried)
             run = min(waiting, key=lambda run: going[run.model])
@@ -495,14 +609,61 @@ class Trainer:
             await self._begin(run)
 
     async def _begin(self, run: Run) -> None:
+        elsewhere = run.place.home != self._place.home
+        if elsewhere and not await self._make_ready(run):
+            return
         if not self._processes.waits(run.id):
             if (await self.get(run.id)).state is RunState.QUEUED:  # else another server was faster
                 await self._end(run.id, RunError("launch", "What is to be done has been lost from the run's folder."))
             return
-        started = run.start(self._clock(), self._place.server)
+        started = run.start(self._clock(), self._place)
         if await self._store.replace(run, started):
             self._carry(started, self._launch(started))
             self._announce(started)
+        elif elsewhere:
+            await self._processes.discard(run.id)
+
+    async def _make_ready(self, run: Run) -> bool:
+        """Make a folder here for a run that another server has taken in."""
+        model = self.offered().get(run.model)
+        if model is None:
+            return False
+        try:
+            await self._processes.prepare(run, model.source, run.arguments, ())
+        except FileExistsError:  # left from when it could not be recorded that it is ours
+            return self._processes.waits(run.id)
+        except OSError as error:
+            log.warning("folder of a training run cannot be made", extra={"run": run.id, "reason": error.strerror})
+            return False
+        return True
+
+    async def _catch_up(self) -> None:
+        """See what others did to the runs that go on here, and tell them what those say."""
+        watched = set(self._carried)
+        mine = {run.id: run for run in await self._mine()}
+        await self._take_up([run for run in mine.values() if run.id not in watched])
+        for run_id in watched & set(self._carried):
+            run = mine.get(run_id)
+            if run is None:
+                await self._end_if_over(run_id)
+            elif self._shared and (said := await self._told(run_id)) != run.said:
+                await self._store.replace(run, run.note(said))
+
+    async def _take_up(self, runs: Collection[Run]) -> None:
+        """Watch the runs that go on here and that nobody watches."""
+        for run in runs:
+            if await self._leader(run) is None and self._never_began(run):
+                await self._move(run.id, Run.requeue)
+            else:
+                self._carry(run, self._adopt(run))
+
+    async def _end_if_over(self, run_id: str) -> None:
+        """Kill a run that was cancelled, or taken for lost, by somebody who could not do it himself."""
+        with suppress(RunNotFound):
+            run = await self._store.get(run_id)
+            gone = run.state.over or run.place.server != self._place.server
+            if gone and (process := await self._leader(run)) is not None:
+                self._keep(asyncio.create_task(self._processes.kill(run_id, process)))
 
     def _carry(self, run: Run, process: Coroutine[Any, Any, Process | None]) -> None:
         self._models[run.id] = run.model
@@ -557,11 +718,12 @@ class Trainer:
         if run.said != said:  # cancelled: what it told in its last moments
             await self._surely(lambda: self._store.replace(run, run.note(said)))
         if run.state is RunState.SUCCEEDED and self.on_serve is not None:
-            served = await self._surely(lambda: self.current(run.model))
-            try:
-                await self.on_serve(run.model, served)
-            except Exception:
-                log.exception("trained model cannot be served", extra={"run": run.id, "model": run.model})
+            async with self._switching[run.model]:
+                served = await self._surely(lambda: self.current(run.model))
+                try:
+                    await self.on_serve(run.model, served)
+                except Exception:
+                    log.exception("trained model cannot be served", extra={"run": run.id, "model": run.model})
 
     async def _told(self, run_id: str) -> Said:
         try:
@@ -589,12 +751,66 @@ class Trainer:
             await asyncio.wait({self._carried[run.id]}, timeout=MAX_PAUSE_S)
         return run
 
-    async def _end_strays(self) -> None:
+    async def end_strays(self) -> None:
         """Kill what is left of runs that are over: a server may have died between recording that and doing it."""
         for run_id in await self._processes.strays():
             with suppress(RunNotFound):
                 if (await self._surely(lambda run_id=run_id: self.get(run_id))).state.over:  # type: ignore[misc]
                     await self._processes.sweep(run_id)
+
+    # The other servers on the store.
+
+    async def _mind_the_others(self) -> None:
+        """End in the record what went on on machines that are lost."""
+        silence, loop = Silence(self._lease_s, max(self._lease_s / 2, 3 * SIGN_EVERY_S)), asyncio.get_running_loop()
+        while True:
+            try:
+                running = await self._store.list(states={RunState.RUNNING})
+                theirs = {run.id: run for run in running if run.place.server != self._place.server}
+                peers = await self._store.peers() if theirs else {}
+                signs = {run.id: self._sign_of(run, peers) for run in theirs.values()}
+                for run_id in silence.look(loop.time(), signs):
+                    await self._give_up(theirs[run_id], signs[run_id][0])
+            except StoreUnavailable as error:
+                log.warning("other servers cannot be seen", extra={"reason": str(error)})
+            except Exception:
+                log.exception("other servers cannot be seen")
+            await asyncio.sleep(SIGN_EVERY_S)
+
+    def _sign_of(self, run: Run, peers: Mapping[str, Peer]) -> tuple[datetime | None, int | None]:
+        """What changes as long as a run of another server can be alive."""
+        peer = peers.get(run.place.server)
+        pulse = self._processes.pulse(run.id) if self.has_at_hand(run) else None
+        return None if peer is None else peer.seen_at, pulse
+
+    async def _give_up(self, run: Run, seen_at: datetime | None) -> None:
+        if self.has_at_hand(run) and self._processes.left_word(run.id):
+            ending, said = await self._processes.ending(run.id, None), await self._told(run.id)
+            over = run.end(self._clock(), ending).note(said)
+        else:
+            reason = f"Its machine is lost: its server has given no sign of life for {self._lease_s:g} s."
+            over = run.interrupt(self._clock(), reason)
+        if await self._store.replace(run, over, unseen_since=seen_at):
+            log.warning("server lost", extra={"server": run.place.server, "seen_at": seen_at, "run": run.id})
+            self._announce(over)
+
+    async def _follow_choices(self) -> None:
+        """Serve what runs and choices on other servers have made the model of choice, if it can be read here."""
+        refused: dict[str, Served] = {}
+        while True:
+            await asyncio.sleep(MAX_PAUSE_S)
+            for model in self.offered():
+                try:
+                    async with self._switching[model]:
+                        served = await self.current(model)
+                        if served.folder != self.in_use(model) and served != refused.get(model) and self.on_serve:
+                            refused[model] = served
+                            await self.on_serve(model, served)
+                            del refused[model]
+                except StoreUnavailable as error:
+                    log.warning("choices of models cannot be read", extra={"reason": str(error)})
+                except Exception:
+                    log.exception("chosen model cannot be served", extra={"model": model})
 
     # How the record is moved.
 

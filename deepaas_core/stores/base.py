@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from deepaas_core.domain.training import Choice, Run, RunState
@@ -19,13 +20,12 @@ class Peer:
 
     Attributes:
         address: Where people reach it; empty if it did not say.
-        seen_at: When it last gave a sign of life, by the clock of the one who keeps the records.
-        silent_s: Seconds since then, by the same clock.
+        seen_at: When it last gave a sign of life, by the clock of the one who keeps the records. Not to be compared
+            with any other clock.
     """
 
     address: str
     seen_at: datetime
-    silent_s: float
 
 
 class RunStore(Protocol):
@@ -76,8 +76,20 @@ class RunStore(Protocol):
         """
         ...
 
-    async def queue(self, limit: int, home: str = "") -> Sequence[Run]:
-        """The queued runs of a home that have waited longest, at most ``limit`` of each model, oldest first."""
+    async def queue(
+        self, limit: int, home: str = "", models: Mapping[str, str] = MappingProxyType({})
+    ) -> Sequence[Run]:
+        """The queued runs that a server may take and that have waited longest, at most ``limit`` of each model.
+
+        Args:
+            limit: So many of each model.
+            home: All of this home may be taken.
+            models: Of other homes, those that may be executed anywhere and are of one of these models, by name, at
+                just this version.
+
+        Returns:
+            Oldest first.
+        """
         ...
 
     async def positions(self) -> Mapping[str, int]:
@@ -88,10 +100,15 @@ class RunStore(Protocol):
         """How many runs are in each state; states without any may be missing."""
         ...
 
-    async def replace(self, old: Run, new: Run) -> bool:
-        """Store ``new`` if the run still has the state and process that ``old`` has.
+    async def replace(self, old: Run, new: Run, *, unseen_since: datetime | None = None) -> bool:
+        """Store ``new`` if the run still has the state, process and server that ``old`` has.
 
         Of several who try to move a run on from the same point, exactly one succeeds.
+
+        Args:
+            old: The run as it was read.
+            new: What it is to be.
+            unseen_since: Store it only if this still is the last sign of life of the run's server.
 
         Returns:
             Whether it was stored.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
+from types import MappingProxyType
 
 from deepaas_core.domain.training import Choice, Run, RunState
 from deepaas_core.errors import Conflict, RunNotFound
@@ -58,11 +59,14 @@ class MemoryRunStore:
         )
         return [_in_a_list(run) for run in islice(found, limit)]
 
-    async def queue(self, limit: int, home: str = "") -> Sequence[Run]:
+    async def queue(
+        self, limit: int, home: str = "", models: Mapping[str, str] = MappingProxyType({})
+    ) -> Sequence[Run]:
         taken: Counter[str] = Counter()
         found = []
         for run in self._runs.values():
-            if run.state is RunState.QUEUED and run.place.home == home and taken[run.model] < limit:
+            anywhere = run.place.anywhere and models.get(run.model) == run.version
+            if run.state is RunState.QUEUED and (run.place.home == home or anywhere) and taken[run.model] < limit:
                 taken[run.model] += 1
                 found.append(run)
         return found
@@ -74,9 +78,11 @@ class MemoryRunStore:
     async def count(self) -> Mapping[RunState, int]:
         return Counter(run.state for run in self._runs.values())
 
-    async def replace(self, old: Run, new: Run) -> bool:
+    async def replace(self, old: Run, new: Run, *, unseen_since: datetime | None = None) -> bool:
         now = self._runs.get(old.id)
-        if now is None or (now.state, now.process) != (old.state, old.process):
+        if now is None or (now.state, now.process, now.place.server) != (old.state, old.process, old.place.server):
+            return False
+        if unseen_since is not None and self._peers.get(old.place.server, ("", None))[1] != unseen_since:
             return False
         self._runs[old.id] = new
         return True
@@ -98,11 +104,7 @@ class MemoryRunStore:
         self._peers[server] = address, datetime.now(UTC)
 
     async def peers(self) -> Mapping[str, Peer]:
-        now = datetime.now(UTC)
-        return {
-            server: Peer(address, seen_at, (now - seen_at).total_seconds())
-            for server, (address, seen_at) in self._peers.items()
-        }
+        return {server: Peer(address, seen_at) for server, (address, seen_at) in self._peers.items()}
 
     async def close(self) -> None:
         pass

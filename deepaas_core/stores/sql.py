@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -85,6 +86,7 @@ runs = sa.Table(
     sa.Column("promote_if", sa.Text),
     sa.Column("server", sa.String(32), nullable=False, server_default=""),
     sa.Column("home", sa.String(32), nullable=False, server_default=""),
+    sa.Column("anywhere", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("runs_by_state", "state", "number"),
     sa.Index("runs_by_model", "model", "number"),
     sqlite_autoincrement=True,
@@ -194,11 +196,13 @@ class SqlRunStore:
             query = query.where(runs.c.created_at < until)
         return await self._rows(query)
 
-    async def queue(self, limit: int, home: str = "") -> Sequence[Run]:
+    async def queue(
+        self, limit: int, home: str = "", models: Mapping[str, str] = MappingProxyType({})
+    ) -> Sequence[Run]:
         place = sa.func.row_number().over(partition_by=runs.c.model, order_by=runs.c.number).label("place")
         waiting = (
             sa.select(runs.c.number, place)
-            .where(runs.c.state == str(RunState.QUEUED), runs.c.home == home)
+            .where(runs.c.state == str(RunState.QUEUED), sa.or_(runs.c.home == home, _for_all(models)))
             .subquery("waiting")
         )
         return await self._rows(
@@ -223,8 +227,11 @@ class SqlRunStore:
         async with self._transaction() as connection:
             return {RunState(state): number for state, number in await connection.execute(query)}
 
-    async def replace(self, old: Run, new: Run) -> bool:
-        unchanged = [runs.c.id == old.id, runs.c.state == str(old.state)]
+    async def replace(self, old: Run, new: Run, *, unseen_since: datetime | None = None) -> bool:
+        unchanged = [runs.c.id == old.id, runs.c.state == str(old.state), runs.c.server == old.place.server]
+        if unseen_since is not None:
+            seen_at = sa.select(servers.c.seen_at).where(servers.c.id == old.place.server).scalar_subquery()
+            unchanged.append(seen_at == unseen_since)
         if old.process is None:
             unchanged.append(runs.c.pid.is_(None))
         else:
@@ -248,13 +255,13 @@ class SqlRunStore:
         return None if row is None else Choice(row.run, row.at)
 
     async def greet(self, server: str, address: str) -> None:
-        await self._put(servers, {"id": server}, {"address": address, "seen_at": sa.func.current_timestamp()})
+        whole_seconds_otherwise = sa.func.strftime("%Y-%m-%d %H:%M:%f000", "now")
+        now = whole_seconds_otherwise if self._engine.dialect.name == "sqlite" else sa.func.current_timestamp()
+        await self._put(servers, {"id": server}, {"address": address, "seen_at": now})
 
     async def peers(self) -> Mapping[str, Peer]:
-        now = sa.type_coerce(sa.func.current_timestamp(), UtcDateTime).label("now")
         async with self._transaction() as connection:
-            rows = list(await connection.execute(sa.select(servers, now)))
-        return {row.id: Peer(row.address, row.seen_at, (row.now - row.seen_at).total_seconds()) for row in rows}
+            return {row.id: Peer(row.address, row.seen_at) for row in await connection.execute(servers.select())}
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -277,6 +284,12 @@ class SqlRunStore:
                 yield connection
         except _UNREACHABLE as error:
             raise StoreUnavailable(f"The database of training runs cannot be used: {_reason(error)}") from error
+
+
+def _for_all(models: Mapping[str, str]) -> sa.ColumnElement[bool]:
+    """Runs of these models, at these versions, that any server may execute."""
+    these = (sa.and_(runs.c.model == model, runs.c.version == version) for model, version in models.items())
+    return sa.and_(runs.c.anywhere, sa.or_(sa.false(), *these))
 
 
 def _make_file(path: Path) -> None:
@@ -396,6 +409,7 @@ def _columns(run: Run) -> dict[str, Any]:
         "promote_if": run.promote_if and str(run.promote_if),
         "server": run.place.server,
         "home": run.place.home,
+        "anywhere": run.place.anywhere,
     }
 
 
@@ -427,5 +441,5 @@ def _run(row: sa.Row[Any]) -> Run:
         said=_said(row.said),
         retry_of=row.retry_of,
         promote_if=None if row.promote_if is None else Condition.parse(row.promote_if),
-        place=Place(row.server, row.home),
+        place=Place(row.server, row.home, row.anywhere),
     )

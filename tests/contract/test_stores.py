@@ -197,7 +197,38 @@ class RunStoreContract:
             await store.greet("a", address)
         [(server, peer)] = (await store.peers()).items()
         assert (server, peer.address) == ("a", "http://new")
-        assert 0 <= peer.silent_s < 60
+        assert peer.seen_at.tzinfo is not None
+
+    async def test_a_server_is_seen_anew_with_each_greeting(self, store):
+        run = replace(a_run(), place=Place("a", "home"))
+        await store.add(run)
+        running = run.start(NOW)
+        await store.replace(run, running)
+        await store.greet("a", "")
+        before = (await store.peers())["a"].seen_at
+        while (await store.peers())["a"].seen_at == before:
+            await store.greet("a", "")
+            await asyncio.sleep(0.05)
+        seen_at = (await store.peers())["a"].seen_at
+        assert not await store.replace(running, running.interrupt(NOW, "lost"), unseen_since=before)
+        assert await store.replace(running, running.interrupt(NOW, "lost"), unseen_since=seen_at)
+
+    async def test_what_may_be_executed_anywhere_is_in_every_queue_of_its_model(self, store):
+        free, bound = (replace(a_run(), place=Place("a", "a's", anywhere)) for anywhere in (True, False))
+        for run in (free, bound):
+            await store.add(run)
+        assert await store.queue(5, "a's") == [free, bound]
+        assert await store.queue(5, "b's", {"digits": "1.0.0"}) == [free]
+        assert list(await store.queue(5, "b's", {"digits": "2.0.0", "other": "1.0.0"})) == []
+        assert list(await store.queue(5, "b's")) == []
+
+    async def test_a_run_that_went_to_another_server_is_not_replaced(self, store):
+        run = replace(a_run(), place=Place("a", "home", anywhere=True))
+        await store.add(run)
+        taken = run.start(NOW, Place("b", "other"))
+        assert await store.replace(run, taken)
+        assert not await store.replace(run.start(NOW), run.start(NOW).cancel(NOW))
+        assert (await store.get(run.id)).place == Place("b", "other", anywhere=True)
 
 
 class TestMemory(RunStoreContract):
@@ -364,7 +395,7 @@ async def test_several_servers_make_the_tables_of_one_database_at_once(postgres,
     url = postgres.new_database("together")
     stores = await asyncio.gather(*(SqlRunStore.open(url, tmp_path) for _ in range(4)))
     await stores[0].add(run := a_run())
-    taken = await asyncio.gather(*(store.replace(run, run.start(NOW, str(n))) for n, store in enumerate(stores)))
+    taken = await asyncio.gather(*(store.replace(run, run.start(NOW, Place(str(n)))) for n, store in enumerate(stores)))
     assert taken.count(True) == 1
     for store in stores:
         await store.close()

@@ -72,8 +72,16 @@ class Server:
 
     def start(self, *arguments: str) -> Server:
         """Serve, until every model has settled."""
+        self.launch("--port", "0", *arguments)
+        said = until(lambda: re.search(r"Models +(http\S+)/", self.log) or self.process.poll() is not None)
+        assert isinstance(said, re.Match), self.log
+        self.url = said[1]
+        return self
+
+    def launch(self, *arguments: str) -> None:
+        """Begin to serve."""
         names = [path.stem.removeprefix("model_") for path in (self.folder / "site").glob("*.py")]
-        settings = ("--port", "0", "--data-dir", str(self.folder / "data"))
+        settings = ("--data-dir", str(self.folder / "data"))
         models = [argument for name in names for argument in ("--model", name)]
         path = os.pathsep.join((str(self.folder / "site"), str(ROOT)))
         with (self.folder / "server.log").open("w") as log:
@@ -84,10 +92,6 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        said = until(lambda: re.search(r"Models +(http\S+)/", self.log) or self.process.poll() is not None)
-        assert isinstance(said, re.Match), self.log
-        self.url = said[1]
-        return self
 
     def ask(self, path: str, data: Any = None, method: str | None = None, **headers: str) -> Answer:
         """One request over a connection of its own."""

@@ -39,13 +39,13 @@ class Shaky(MemoryRunStore):
         self._reach()
         return await super().get(run_id)
 
-    async def queue(self, limit, home=""):
+    async def queue(self, *arguments):
         self._reach()
-        return await super().queue(limit, home)
+        return await super().queue(*arguments)
 
-    async def replace(self, old, new):
+    async def replace(self, old, new, **options):
         self._reach()
-        return await super().replace(old, new)
+        return await super().replace(old, new, **options)
 
     def _reach(self):
         if self.away:
