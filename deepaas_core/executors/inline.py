@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from deepaas_core import errors
@@ -20,7 +23,22 @@ from deepaas_core.executors.pool import Limits
 from deepaas_core.executors.process import Launch
 from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import serve
-from deepaas_core.executors.worker.calling import Caller, Refusal
+from deepaas_core.executors.worker.calling import Answer, Caller, Refusal
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A call, and what has become of it.
+
+    Attributes:
+        timer: Runs until the call's time is up.
+        outcome: What the model's function gave or raised; None if it was not begun.
+    """
+
+    call: Call
+    future: asyncio.Future[Result]
+    timer: asyncio.TimerHandle | None = None
+    outcome: Answer | BaseException | None = None
 
 
 class Inline:
@@ -33,37 +51,75 @@ class Inline:
         self._launch = launch
         self._limits = limits
         self._on_change = on_change
-        self._threads = ThreadPoolExecutor(limits.workers, thread_name_prefix=f"model-{launch.model}")
+        # One half works on calls, the other loads the model and lets generators go on.
+        self._threads = ThreadPoolExecutor(2 * limits.workers, thread_name_prefix=f"model-{launch.model}")
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._worked: deque[_Job] = deque()
+        self._waking = False
         self._running = 0
         self._caller: Caller | None = None
         self._starting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(self._limits.workers):
+            self._threads.submit(self._work, loop)
         self._starting = asyncio.create_task(self._start())
 
     def activity(self) -> Activity:
         workers = self._limits.workers
         return Activity(max(0, self._running - workers), workers if self.state is ExecutorState.READY else 0)
 
-    async def call(self, call: Call) -> Result:
-        caller = self._caller
-        if self.state is not ExecutorState.READY or caller is None:
+    def call(self, call: Call) -> asyncio.Future[Result]:
+        if self.state is not ExecutorState.READY:
             raise errors.ModelNotReady(self._launch.model, self.reason or "It is still starting.")
         if self._running >= self._limits.workers + self._limits.max_queue:
             raise errors.Overloaded(self._launch.model, self._limits.max_queue)
+        loop = asyncio.get_running_loop()
+        job = _Job(call, loop.create_future())
+        job.timer = loop.call_later(call.timeout_s, self._expire, job)
         self._running += 1
-        work = asyncio.get_running_loop().run_in_executor(self._threads, caller.call, call.header(), call.body)
-        work.add_done_callback(self._done)
-        try:
-            async with asyncio.timeout(call.timeout_s):
-                answer = await asyncio.shield(work)
-            if answer.pieces is not None:
-                return Result(b"", pieces=self._stream(call, answer.pieces))
-        except TimeoutError:
-            raise errors.ModelTimeout(self._launch.model, call.timeout_s) from None
-        except Refusal as refusal:
-            raise failure(self._launch.model, call.hook, refusal.error) from None
+        self._jobs.put(job)
+        return job.future
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer one call after the other, on a thread."""
+        while (job := self._jobs.get()) is not None:
+            if not job.future.done():  # else nobody waits for it any more
+                try:
+                    assert self._caller is not None
+                    job.outcome = self._caller.call(job.call.header(), job.call.body)
+                except BaseException as error:
+                    job.outcome = error
+            self._worked.append(job)
+            if not self._waking:  # one wake-up of the loop does for all that are done by then
+                self._waking = True
+                loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._waking = False
+        while self._worked:
+            job = self._worked.popleft()
+            self._running -= 1
+            if job.timer is not None:
+                job.timer.cancel()
+            if job.future.done() or job.outcome is None:
+                continue
+            if isinstance(job.outcome, Refusal):
+                job.future.set_exception(failure(self._launch.model, job.call.hook, job.outcome.error))
+            elif isinstance(job.outcome, BaseException):
+                job.future.set_exception(job.outcome)
+            else:
+                job.future.set_result(self._result(job.call, job.outcome))
+
+    def _result(self, call: Call, answer: Answer) -> Result:
+        if answer.pieces is not None:
+            return Result(b"", pieces=self._stream(call, answer.pieces))
         return Result(answer.body, answer.media_type, Path(answer.path) if answer.path else None)
+
+    def _expire(self, job: _Job) -> None:
+        if not job.future.done():
+            job.future.set_exception(errors.ModelTimeout(self._launch.model, job.call.timeout_s))
 
     def _stream(self, call: Call, produced: Iterator[bytes]) -> Pieces:
         """Let a thread produce the pieces, no faster than they are taken."""
@@ -102,6 +158,8 @@ class Inline:
         deadline = asyncio.get_running_loop().time() + drain_s
         while self._running and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
+        for _ in range(self._limits.workers):
+            self._jobs.put(None)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._caller is not None and not self._running:
             self._caller.close()

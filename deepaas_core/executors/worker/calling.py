@@ -1,7 +1,6 @@
 """How each hook is called: from plain values on the line to the author's function, and back to an answer."""
 
 import asyncio
-import contextlib
 import inspect
 import io
 import math
@@ -63,11 +62,9 @@ class Caller:
         Raises:
             Refusal: The call failed, for a reason that its ``error`` tells.
         """
-        with contextlib.ExitStack() as afterwards:
-            try:
-                function, args, kwargs = self._arguments(request, body, afterwards)
-            except Invalid as error:
-                raise Refusal("invalid", issues=error.issues) from error
+        afterwards: list[Callable[[], None]] = []
+        try:
+            function, args, kwargs = self._arguments(request, body, afterwards)
             accept = (args[0] if self._in_one(request["hook"]) else kwargs).get("accept")
             if request["hook"] == "predict_url":
                 value = self._fetching(function, args, kwargs)
@@ -78,6 +75,11 @@ class Caller:
                         return Answer(b"", pieces=self._pieces(value))
                     value = self._run(self._collect, (value,), {})
             return self._answer(value, request.get("accept"), accept)
+        except Invalid as error:
+            raise Refusal("invalid", issues=error.issues) from error
+        finally:
+            for step in afterwards:
+                step()
 
     def call_batch(self, request: Mapping[str, Any], bodies: Sequence[frames.Buffer]) -> list[Outcome]:
         """Answer many calls by one call of ``predict_batch``; what is wrong with one row spoils no other."""
@@ -164,7 +166,7 @@ class Caller:
         return list(self._await(collect()))
 
     def _arguments(
-        self, request: Mapping[str, Any], body: frames.Buffer, afterwards: contextlib.ExitStack
+        self, request: Mapping[str, Any], body: frames.Buffer, afterwards: list[Callable[[], None]]
     ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         hook = request["hook"]
         function = self._description.hooks[hook]
@@ -175,7 +177,7 @@ class Caller:
             return function, (_payload(hook, request, body),), values
         sent = request.get("payload") or {}
         payload = Payload(hook, sent, body, _data(sent, body) if hook == "predict_data" else None)
-        afterwards.callback(payload.forget)
+        afterwards.append(payload.forget)
         return function, (payload.put_into(values, self._description.payload_names.get(hook)),), {}
 
     def _in_one(self, hook: str) -> bool:
