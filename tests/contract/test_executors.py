@@ -30,6 +30,18 @@ class TestProcess(ExecutorContract):
         return Pool(LAUNCH, Limits(workers=1))
 
 
+@pytest.mark.parametrize("kind", [Inline, Pool])
+async def test_a_model_that_only_takes_batches_answers_single_calls(kind, tmp_path, monkeypatch):
+    (tmp_path / "only_batches.py").write_text("def predict_batch(rows):\n    return [10 // row for row in rows]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    executor = await up(kind(Launch(model="batches", target="only_batches"), Limits(workers=1)))
+    assert [answer(await executor.call(told(row))) for row in (1, 5)] == [10, 2]
+    with pytest.raises(errors.ModelFailure):
+        await executor.call(told(0))
+    await executor.close(drain_s=1.0)
+
+
 @pytest.fixture
 async def pool():
     pool = await up(Pool(LAUNCH, Limits(workers=1)))

@@ -62,6 +62,11 @@ class Caller:
         Raises:
             Refusal: The call failed, for a reason that its ``error`` tells.
         """
+        if request["hook"] not in self._description.hooks and request["hook"] == "predict_data":
+            [outcome] = self.call_batch(request, [body])  # the model has only predict_batch
+            if isinstance(outcome, Refusal):
+                raise outcome
+            return outcome
         afterwards: list[Callable[[], None]] = []
         try:
             function, args, kwargs = self._arguments(request, body, afterwards)
