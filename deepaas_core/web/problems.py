@@ -65,6 +65,8 @@ def describe(error: errors.DeepaasError, request_id: str, show_model_errors: boo
     if isinstance(error, errors.InvalidInput):
         document["detail"] = "One input is not usable." if len(error.issues) == 1 else "Several inputs are not usable."
         document["errors"] = [{"pointer": issue.pointer, "detail": issue.detail} for issue in error.issues]
+    if isinstance(error, errors.RunElsewhere):
+        document["server"] = error.address or None
     if isinstance(error, errors.CapabilityMissing):
         document["function"] = error.function
     if isinstance(error, errors.ModelFailure) and show_model_errors and error.message:

@@ -32,6 +32,9 @@ class _ProblemSchema(Schema):
     detail = fields.String(metadata={"example": "One input is not usable."})
     request_id = fields.String(metadata={"description": "Under which the server's log has more."})
     function = fields.String(metadata={"description": "With 501: what the author would have to write."})
+    server = fields.String(
+        allow_none=True, metadata={"description": "Of a run whose files are with another server: where that is."}
+    )
     errors = fields.List(fields.Nested(_IssueSchema), metadata={"description": "With 422: one for each input."})
 
 
