@@ -18,6 +18,8 @@ from typing import Any, TypeGuard
 from deepaas_core.errors import InvalidInput, Issue
 
 MAX_METRICS = 200
+#: Metrics with longer names stay in the run's own file.
+MAX_NAME_CHARS = 200
 MAX_TEXT_CHARS = 1000
 
 _COMPARISONS = {
@@ -84,8 +86,9 @@ class Said:
             return self
         metrics = dict(self.metrics)
         for name, value in event.values.items():
-            if (name in metrics or len(metrics) < MAX_METRICS) and isinstance(value, bool | int | float | str | None):
-                metrics[name[:MAX_TEXT_CHARS]] = value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+            room = name in metrics or (len(metrics) < MAX_METRICS and len(name) <= MAX_NAME_CHARS)
+            if room and isinstance(value, bool | int | float | str | None):
+                metrics[name] = value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
         return replace(self, metrics=metrics, reports=self.reports + 1)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -113,9 +114,12 @@ class Reports:
         for folder, _, names in os.walk(top):
             for name in names:
                 path = Path(folder, name)
-                if path.is_symlink() or not path.is_file():
+                try:
+                    told = path.lstat()
+                except OSError:  # it has gone since
                     continue
-                told = path.stat()
+                if not stat.S_ISREG(told.st_mode):
+                    continue
                 modified_at = datetime.fromtimestamp(told.st_mtime, UTC)
                 found.append(KeptFile(path.relative_to(top).as_posix(), told.st_size, modified_at))
         return sorted(found, key=lambda kept: kept.name)
