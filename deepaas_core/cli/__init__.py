@@ -17,6 +17,8 @@ from deepaas_core.settings import Settings, add_arguments, did_you_mean, parser_
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
 _COMMANDS = ("serve", "models", "check", "predict", "train", "runs")
+#: What can be done with a run: ``deepaas-core runs log ID``.
+_RUN_COMMANDS = ("log", "cancel", "retry", "compare", "files", "serve", "delete")
 _EXIT_CODES = """
 exit codes:
   0  done
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
+    if arguments[0] == "runs" and arguments[1:2] and arguments[1] in _RUN_COMMANDS:
+        arguments[:2] = [f"runs {arguments[1]}"]
     try:
         try:
             return _main(arguments)
@@ -81,12 +85,17 @@ def _misunderstood(given: argparse.Namespace, argument: str) -> str:
     return f"{given.parser.prog} has no argument {argument!r}.{suggestion}"
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=28)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deepaas-core",
         description="Turn pip-installed Python models into a service.",
         epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"deepaas-core {__version__}")
@@ -117,7 +126,7 @@ def _command(
         help=text,
         description=text[0].upper() + text[1:] + ".",
         epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("--debug", action="store_true", help="show where an unforeseen error comes from")
@@ -140,17 +149,58 @@ def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_call(predict)
     train = _command(commands, "train", "start a training run on a running server", _train, "NAME ")
     train.add_argument("name", help="the model")
-    train.add_argument("--follow", action="store_true", help="show its log until it is over")
-    _add_call(train)
-    runs = _command(commands, "runs", "list the training runs of a running server, or look at one", _runs, "[ID] ")
+    _add_starting(train)
+    _add_runs(commands)
+
+
+def _add_runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "list the training runs of a running server, live on a terminal, or look at one"
+    runs = _command(commands, "runs", text, _run_command("show"), "[ID] ")
+    runs.epilog = (
+        f"A run's id may be cut short. More: deepaas-core runs {{{','.join(_RUN_COMMANDS)}}} --help\n{runs.epilog}"
+    )
     runs.add_argument("id", nargs="?", help="one run")
-    what = runs.add_mutually_exclusive_group()
-    what.add_argument("--log", action="store_true", help="print its log")
-    what.add_argument("--cancel", action="store_true", help="cancel it")
     runs.add_argument("--model", help="list only runs of this model")
     runs.add_argument("--state", help="list only runs in this state")
     runs.add_argument("--limit", help="list at most so many, the newest ones")
+    runs.add_argument("--once", action="store_true", help="do not stay to show how they go on")
     _add_server(runs)
+    log = _add_run_command(commands, "log", "print what a run has printed")
+    log.add_argument("--follow", action="store_true", help="go on until it is over, with its progress on a terminal")
+    _add_run_command(commands, "cancel", "cancel runs", several=True)
+    retry = _add_run_command(commands, "retry", "start a run like an earlier one", server=False)
+    retry.add_argument("--resume", action="store_true", help="let it go on from the model files that the run left")
+    _add_starting(retry)
+    compare = _add_run_command(commands, "compare", "put arguments and metrics of runs side by side", several=True)
+    compare.add_argument("--csv", action="store_true", help="print CSV")
+    files = _add_run_command(commands, "files", "list the files that a run keeps, or save one")
+    files.add_argument("name", nargs="?", help="the file to save")
+    files.add_argument("--to", metavar="PATH", help="where to save it (default: here, under its own name)")
+    _add_run_command(commands, "serve", "serve the model of an earlier run")
+    _add_run_command(commands, "delete", "delete runs that are over, with everything they left", several=True)
+
+
+def _add_run_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    several: bool = False,
+    server: bool = True,
+) -> argparse.ArgumentParser:
+    parser = _command(commands, f"runs {name}", text, _run_command(name), "ID … " if several else "ID ")
+    if several:
+        parser.add_argument("ids", nargs="+", metavar="ID", help="the runs; an id may be cut short")
+    else:
+        parser.add_argument("id", metavar="ID", help="the run; its id may be cut short")
+    if server:
+        _add_server(parser)
+    return parser
+
+
+def _add_starting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--follow", action="store_true", help="show its log, and its progress, until it is over")
+    parser.add_argument("--promote-if", metavar="CONDITION", help="serve its model only if so, e.g. 'accuracy >= 0.9'")
+    _add_call(parser)
 
 
 def _add_call(parser: argparse.ArgumentParser) -> None:
@@ -204,7 +254,11 @@ def _train(given: argparse.Namespace) -> int:
     return train(given)
 
 
-def _runs(given: argparse.Namespace) -> int:
-    from deepaas_core.cli.client import runs
+def _run_command(name: str) -> Callable[[argparse.Namespace], int]:
+    def run(given: argparse.Namespace) -> int:
+        from deepaas_core.cli import runs
 
-    return runs(given)
+        command: Callable[[argparse.Namespace], int] = getattr(runs, name)
+        return command(given)
+
+    return run

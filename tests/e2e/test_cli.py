@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +41,18 @@ MODELS = {
             with open(path, "rb") as file:
                 return {"bytes": len(file.read())}
 
-        def train(epochs: int = 2, fail: bool = False, wait: bool = False):
-            import time
+        def train(epochs: int = 2, fail: bool = False, wait: bool = False, until: str = ""):
+            import os, time
+            from deepaas_core import run
             for epoch in range(epochs):
                 print("epoch", epoch, flush=True)
-            while wait:
+            run.progress(1, 4)
+            run.report(epoch=epochs, loss=0.125, **{"note": "\x1b[2J"})
+            while wait or until and not os.path.exists(until):
                 time.sleep(0.05)
+            if folder := run.model_dir():
+                (folder / "weights.txt").write_text("1")
+                run.artifact(folder / "weights.txt")
             if fail:
                 raise ValueError("diverged")
             return {"epochs": epochs}
@@ -139,6 +150,58 @@ def ask(run: Callable[..., Outcome], server: str) -> Callable[..., Outcome]:
     return ask_server
 
 
+class Screen:
+    """A terminal of 100 columns in which a command runs, and what it has shown, without colours."""
+
+    def __init__(self, arguments: Sequence[str], environ: dict[str, str]):
+        self.seen = ""
+        self._pid, self._terminal = pty.fork()
+        if self._pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+            os.execve(sys.executable, command(arguments), environ)
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read on until the screen shows something."""
+        deadline = time.monotonic() + 30
+        while not (found := re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[mhlKA]", "", self.seen))):
+            assert self._read(deadline), self.seen
+        return found
+
+    def interrupt(self) -> None:
+        os.write(self._terminal, b"\x03")
+
+    def exit_code(self) -> int:
+        while self._read(time.monotonic() + 30):
+            pass
+        pid, self._pid = self._pid, 0
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def close(self) -> None:
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+        os.close(self._terminal)
+
+    def _read(self, deadline: float) -> bool:
+        readable, _, _ = select.select([self._terminal], [], [], max(0, deadline - time.monotonic()))
+        with suppress(OSError):  # how a terminal says that nobody writes any more
+            piece = os.read(self._terminal, 65536) if readable else b""
+            self.seen += piece.decode("utf-8", "replace")
+            return bool(piece)
+        return False
+
+
+@pytest.fixture
+def on_terminal(environ: dict[str, str], server: str) -> Callable[..., AbstractContextManager[Screen]]:
+    """Run a command that talks to the running server in a terminal."""
+    kept = {name: value for name, value in environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+
+    def show(*arguments: str) -> AbstractContextManager[Screen]:
+        return closing(Screen(arguments, {**kept, "TERM": "xterm", "DEEPAAS_CORE_SERVER": server}))
+
+    return show
+
+
 def address(said: str) -> str:
     return re.search(r"Models +(http://\S+)", said)[1]
 
@@ -219,7 +282,8 @@ def test_a_model_that_nobody_installed_is_not_found(run, arguments):
         (["predict", "echo", "--data", "1", "--url", "http://x"], "not allowed with"),
         (["predict", "echo", "--server", "localhost:5000"], "--server must be an address like http://127.0.0.1:5000"),
         (["predict", "echo", "--server", "http://[::1"], "--server must be an address"),
-        (["runs", "--cancel"], "need the id of a run"),
+        (["runs", "cancel"], "the following arguments are required: ID"),
+        (["runs", "lgo"], "'lgo' is not the id of a run"),
         (["runs", "abc", "--model", "echo"], "are for the list"),
     ],
 )
@@ -274,7 +338,7 @@ def test_wrong_arguments_are_told_field_by_field(ask):
         (["predict", "../x", "--data", "1"], 4, "'../x'"),
         (["train", "cow"], 4, "No model is named 'cow'."),
         (["runs", "0" * 32], 4, "No training run has the id"),
-        (["runs", "0" * 32, "--log"], 4, "No training run has the id"),
+        (["runs", "log", "0" * 32], 4, "No training run has the id"),
         (["predict", "echo", "--url", "http://x.example"], 1, "predict_url(url, **kwargs)"),
         (["runs", "--state", "lazy"], 1, "/state: Must be one of"),
     ],
@@ -307,14 +371,90 @@ def test_runs_can_be_listed_read_and_cancelled(ask):
     started = json.loads(ask("train", "echo", "--arg", "wait=true", "--json").out)["id"]
     assert started in ask("runs", "--model", "echo").out
     assert len(json.loads(ask("runs", "--limit", "1", "--json").out)["runs"]) == 1
-    cancelled = ask("runs", started, "--cancel")
+    cancelled = ask("runs", "cancel", started)
     assert (cancelled.code, "cancelled" in cancelled.out) == (0, True)
     assert json.loads(ask("runs", started, "--json").out)["state"] == "cancelled"
 
 
+def test_a_list_of_runs_that_nobody_looks_at_is_plain_and_whole(ask):
+    started = json.loads(ask("train", "echo", "--follow", "--json").out)
+    header, first, *_ = ask("runs").out.splitlines()
+    assert header.split()[:3] == ["run", "model", "state"]
+    assert first.startswith(f"{started['id']}  echo   succeeded")
+    assert "note \\x1b[2J" in first
+    assert first.endswith(json.dumps(started["arguments"]))
+
+
+def test_an_id_may_be_cut_short(ask):
+    started = json.loads(ask("train", "echo", "--follow", "--json").out)["id"]
+    assert json.loads(ask("runs", started[:10].upper(), "--json").out)["id"] == started
+
+
+def test_a_run_is_tried_again_with_other_arguments_and_compared(ask):
+    first = json.loads(ask("train", "echo", "-a", "epochs=3", "--follow", "--json").out)
+    retried = ask("runs", "retry", first["id"], "-a", "epochs=4", "--promote-if", "loss < 1", "--follow", "--json")
+    second = json.loads(retried.out)
+    assert (second["retry_of"], second["arguments"]["epochs"], second["promote_if"]["met"]) == (first["id"], 4, True)
+    compared = ask("runs", "compare", first["id"], second["id"]).out
+    assert re.search(rf"{first['id'][:8]} +{second['id'][:8]}.*\nstate +succeeded +succeeded *\nepochs +3 +4", compared)
+    assert ask("runs", "compare", first["id"], second["id"], "--csv").out.startswith("id,model,")
+
+
+def test_an_earlier_model_is_served_and_its_files_are_saved(ask, tmp_path):
+    first, second = (json.loads(ask("train", "echo", "--follow", "--json").out)["id"] for _ in range(2))
+    assert ask("runs", "serve", first).out == f"echo is served by the model of run {first}.\n"
+    refused = ask("runs", "delete", first)
+    assert (refused.code, "is served" in refused.err) == (1, True)
+    assert "weights.txt" in ask("runs", "files", first).out
+    assert ask("runs", "files", first, "weights.txt", "--to", tmp_path / "saved").code == 0
+    assert (tmp_path / "saved").read_text() == "1"
+    assert ask("runs", "delete", second).code == 0
+    assert ask("runs", second).code == 4
+
+
+def test_a_terminal_shows_how_the_runs_go_on_until_they_are_over(ask, on_terminal):
+    started = json.loads(ask("train", "echo", "-a", "wait=true", "--json").out)["id"]
+    with on_terminal("runs", "--limit", "1") as screen:
+        screen.until(rf"{started[:8]} +echo +running.* 25%.*loss 0.125")
+        ask("runs", "cancel", started)
+        screen.until("cancelled")
+        assert screen.exit_code() == 0
+    assert "\x1b[2J" not in screen.seen
+
+
+def test_a_terminal_shows_log_and_progress_of_a_followed_run(on_terminal, ask):
+    with on_terminal("train", "echo", "-a", "wait=true", "--follow") as screen:
+        screen.until("epoch 1\r?\n")
+        screen.until("running.* 25%.*loss 0.125")
+        screen.interrupt()
+        again = screen.until("deepaas-core runs log ([0-9a-f]{8}) --follow")[1]
+        assert screen.exit_code() == 130
+    assert json.loads(ask("runs", again, "--json").out)["state"] == "running"
+    assert ask("runs", "cancel", again).code == 0
+
+
+def test_who_follows_a_run_waits_for_a_server_that_is_restarted(environ, tmp_path):
+    port = free_port()
+    here = f"http://127.0.0.1:{port}"
+    arguments = ("--model", "echo", "--port", str(port))
+    with serving(environ, tmp_path / "data", *arguments) as (server, _):
+        order = command(["train", "echo", "--arg", f"until={tmp_path / 'go'}", "--follow", "--server", here])
+        following = subprocess.Popen(order, env=environ, stdout=subprocess.PIPE, text=True)
+        while "epoch 1" not in following.stdout.readline():
+            pass
+        server.kill()
+        server.wait()
+    with serving(environ, tmp_path / "data", *arguments):
+        (tmp_path / "go").touch()
+        rest, _ = following.communicate(timeout=60)
+    assert following.returncode == 0
+    assert "epoch 0" not in rest
+    assert "echo  succeeded" in rest
+
+
 def test_the_log_of_a_run_is_printed_whole_and_as_it_is(ask):
     started = json.loads(ask("train", "echo", "--arg", "epochs=600000", "--follow", "--json").out)["id"]
-    lines = ask("runs", started, "--log").out.splitlines()
+    lines = ask("runs", "log", started).out.splitlines()
     assert [line for line in lines if line.startswith("epoch")][-1] == "epoch 599999"
     assert len(lines) >= 600_000  # more than one answer of the server holds
 
