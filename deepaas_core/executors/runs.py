@@ -35,6 +35,7 @@ import psutil
 from deepaas_core.domain.model import Source
 from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState, is_run_id
 from deepaas_core.executors.reports import Reports
+from deepaas_core.executors.worker.training import NOT_KEPT
 
 PROGRAM = Path(__file__).parent / "worker"
 #: Every process of a run carries this in its environment, so that those which left its session are found again.
@@ -423,6 +424,8 @@ def _ending(folder: Path, code: int | None) -> Ending:
         number = exit_.get("signal")
         if isinstance(number, int):
             return _signalled(number, exit_.get("out_of_memory") is True, _time(exit_))
+        if exit_.get("code") == NOT_KEPT:
+            return _failed("result", "What train returned could not be written: there was no room on the disk.", exit_)
         return _failed("exit", f"The process ended with exit code {exit_.get('code')} before train returned.", exit_)
     if code is None:
         return Ending(

@@ -49,9 +49,14 @@ class Answer:
 
 @dataclass
 class Server:
-    """A running server, its models' sources, and its log."""
+    """A running server, its models' sources, and its log.
+
+    Attributes:
+        within: The command that runs the server's.
+    """
 
     folder: Path
+    within: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] = field(init=False)
     url: str = ""
 
@@ -86,7 +91,7 @@ class Server:
         path = os.pathsep.join((str(self.folder / "site"), str(ROOT)))
         with (self.folder / "server.log").open("w") as log:
             self.process = subprocess.Popen(
-                [*(sys.executable, "-m", "deepaas_core"), *settings, *models, *arguments],
+                [*self.within, *(sys.executable, "-m", "deepaas_core"), *settings, *models, *arguments],
                 env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"},
                 cwd=self.folder,
                 stdout=log,

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from deepaas_core.domain.arguments import Argument, Arguments, Kind
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.reports import Condition, Progress, Said
-from deepaas_core.domain.training import Ending, RunState
+from deepaas_core.domain.retention import Retention, Rule
+from deepaas_core.domain.training import Ending, Place, RunState
 from deepaas_core.errors import (
     CapabilityMissing,
     Conflict,
     InvalidInput,
     ModelNotReady,
     RunAlreadyOver,
+    RunElsewhere,
     RunNotFound,
     StoreUnavailable,
 )
@@ -491,3 +494,248 @@ async def test_deleting_takes_everything_but_what_is_served_or_goes_on(trainer, 
     with pytest.raises(RunNotFound):
         await trainer.get(old.id)
     assert not machine.model_dir(old.id).exists()
+
+
+async def test_a_model_that_is_still_in_use_is_not_deleted(trainer, machine):
+    first, second = [await trained(trainer, machine) for _ in range(2)]
+    trainer.in_use = lambda model: machine.model_dir(first.id)  # the second one does not start, say
+    with pytest.raises(Conflict, match="is served"):
+        await trainer.purge(first.id)
+    trainer.in_use = lambda model: machine.model_dir(second.id)
+    await trainer.purge(first.id)
+
+
+async def test_a_run_from_which_another_goes_on_is_not_deleted(new_trainer, machine):
+    trainer = await new_trainer(max_concurrent_runs=1)
+    old = await trained(trainer, machine)
+    await trained(trainer, machine)
+    going = await trainer.retry(old.id, a_model(), {}, resume=True)
+    with pytest.raises(Conflict, match=going.id):
+        await trainer.purge(old.id)
+    await trainer.cancel(going.id)
+    await trainer.purge(old.id)
+
+
+# Housekeeping.
+
+
+async def test_nothing_is_deleted_unless_it_is_asked_for(trainer, machine):
+    run = await trained(trainer, machine)
+    await trained(trainer, machine)
+    await trainer.tidy()
+    assert (await trainer.get(run.id)).id == run.id
+    assert (run.id in machine.logs, machine.forgotten) == (False, [])
+
+
+async def test_old_runs_go_by_number_but_for_the_one_that_is_served(new_trainer, machine):
+    trainer = await new_trainer(retention=Retention(runs=Rule(count=1)))
+    served, *more = [await trained(trainer, machine) for _ in range(4)]
+    await trainer.choose("digits", served.id)
+    going = await begun(trainer, machine)
+    await trainer.tidy()
+    assert [run.id for run in await trainer.list()] == [going.id, more[-1].id, served.id]
+    assert [machine.model_dir(run.id).exists() for run in more] == [False, False, True]
+
+
+async def test_logs_and_artifacts_go_by_age_and_the_record_stays(new_trainer, machine):
+    trainer = await new_trainer(retention=Retention(logs=Rule(days=0), artifacts=Rule(days=0)))
+    run = await trained(trainer, machine)
+    machine.logs[run.id] = b"said"
+    await trainer.tidy()
+    assert (await trainer.get(run.id)).state is RunState.SUCCEEDED
+    assert (run.id in machine.logs, machine.forgotten) == (False, [run.id])
+    assert machine.model_dir(run.id).exists()
+
+
+async def test_what_was_made_ready_and_never_recorded_is_removed(trainer, machine, store):
+    waiting = await begun(trainer, machine)
+    await machine.prepare(replace(waiting, id="f" * 32), None, {}, ())
+    await trainer.tidy()
+    assert set(machine.jobs) == set()
+    assert not machine.model_dir("f" * 32).exists()
+    assert machine.model_dir(waiting.id).exists()
+
+
+# Mending.
+
+
+async def test_a_run_that_was_lost_sight_of_is_found_again(trainer, machine, monkeypatch):
+    run = await begun(trainer, machine)
+    monkeypatch.setattr("deepaas_core.serving.trainer.LOOK_AGAIN_S", 0.01)
+    lost = trainer._carried[run.id]
+    lost.cancel()
+    await until(lambda: trainer._carried.get(run.id, lost) is not lost)
+    machine.end(run.id, SUCCEEDED)
+    assert (await trainer.settled(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_a_run_taken_by_nobody_knows_whom_begins_after_all(trainer, machine, store, monkeypatch):
+    """The database took the run from the queue, and the line broke before it could say so."""
+    take, broken = store.replace, []
+
+    async def take_and_break(old, new, **options):
+        done = await take(old, new, **options)
+        if new.state is RunState.RUNNING and not broken:
+            broken.append(old.id)
+            raise StoreUnavailable("line broken")
+        return done
+
+    monkeypatch.setattr(store, "replace", take_and_break)
+    run = await trainer.start(a_model(), {})
+    await until(lambda: run.id in machine.living)
+    machine.end(run.id, SUCCEEDED)
+    assert (await trainer.settled(run.id)).state is RunState.SUCCEEDED
+    assert broken == machine.started == [run.id]
+
+
+# Several servers.
+
+
+@pytest.fixture
+async def new_server(store, tmp_path):
+    """Trainers with a folder and a machine of their own on one store."""
+    trainers = []
+
+    async def new(name, home=None, **options):
+        folder = tmp_path / (home or name)
+        folder.mkdir(exist_ok=True)
+        machine = Machine(folder)
+        trainer = Trainer(store, machine, place=Place(name, home or name), **options)
+        trainer.offered = lambda: {"digits": a_model()}
+        trainers.append(trainer)
+        await store.greet(name, f"http://{name}")
+        await trainer.resume()
+        return trainer, machine
+
+    yield new
+    for trainer in trainers:
+        await trainer.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    for name in ("LOOK_AGAIN_S", "SIGN_EVERY_S", "MAX_PAUSE_S"):
+        monkeypatch.setattr(f"deepaas_core.serving.trainer.{name}", 0.01)
+
+
+async def test_what_one_server_has_no_room_for_another_does(new_server, hasty):
+    full, _ = await new_server("full", max_concurrent_runs=0)
+    _, machine = await new_server("free")
+    run = await full.start(a_model(), {"epochs": 3})
+    await machine.begun(run.id)
+    assert (await full.get(run.id)).place == Place("free", "free", anywhere=True)
+    with pytest.raises(RunElsewhere, match="http://free"):
+        await full.read_log(run.id)
+    machine.tell(run.id, "metrics", loss=0.5)
+    async with asyncio.timeout(10):
+        while not (await full.get(run.id)).said.metrics:
+            await asyncio.sleep(0.01)
+    machine.end(run.id, SUCCEEDED)
+    assert (await full.settled(run.id)).result == "done"
+
+
+async def test_what_its_record_does_not_say_is_not_done_elsewhere(new_server, hasty):
+    full, _ = await new_server("full", max_concurrent_runs=0)
+    secret, table = Argument("password", "password", Kind.STRING, secret=True), Argument("table", "table", Kind.FILE)
+    file = {"filename": "/tmp/x1", "original_filename": "mine.csv"}
+    bound = [await full.start(a_model(secret, table), values) for values in ({"password": "x"}, {"table": file})]
+    free, other = await new_server("free")
+    last = await full.start(a_model(secret), {"password": None})
+    await other.begun(last.id)
+    assert [(await full.get(run.id)).state for run in bound] == [RunState.QUEUED] * 2
+    with pytest.raises(RunElsewhere):
+        await free.retry(bound[1].id, a_model(secret, table), {"password": "x"})
+
+
+async def test_another_version_of_the_model_is_another_model(new_server, hasty):
+    full, _ = await new_server("full", max_concurrent_runs=0)
+    free, machine = await new_server("free")
+    free.offered = lambda: {"digits": replace(a_model(), metadata={"version": "2.0"})}
+    old = await full.start(a_model(), {})
+    new = await full.start(free.offered()["digits"], {})
+    await machine.begun(new.id)
+    assert (await full.get(old.id)).state is RunState.QUEUED
+
+
+async def test_a_run_that_somebody_else_cancelled_is_killed(new_server, hasty):
+    one, machine = await new_server("one")
+    two, _ = await new_server("two")
+    run = await one.start(a_model(), {})
+    await machine.begun(run.id)
+    await two.cancel(run.id)
+    await until(lambda: run.id in machine.killed)
+
+
+async def test_the_runs_of_a_server_that_is_silent_are_interrupted(new_server, hasty, store):
+    gone, machine = await new_server("gone")
+    run = await gone.start(a_model(), {})
+    await machine.begun(run.id)
+    await gone.close()
+    await store.greet("gone", "")
+    other, _ = await new_server("other", lease_s=0.2)
+    run = await other.settled(run.id)
+    assert (run.state, run.error.kind) == (RunState.INTERRUPTED, "lost")
+
+
+@pytest.mark.parametrize("pulse", [False, True], ids=["its server", "itself"])
+async def test_a_run_of_which_there_are_signs_of_life_is_not_interrupted(new_server, hasty, store, pulse):
+    away, machine = await new_server("away", home="shared")
+    run = await away.start(a_model(), {})
+    await machine.begun(run.id)
+    await away.close()
+    other, here = await new_server("other", home="shared", lease_s=0.2)
+    for beat in range(60):
+        if pulse:
+            here.pulses[run.id] = beat
+        else:
+            await store.greet("away", "")
+        await asyncio.sleep(0.01)
+    assert (await other.get(run.id)).state is RunState.RUNNING
+
+
+async def test_what_a_lost_server_left_in_a_shared_folder_tells_how_its_run_ended(new_server, hasty, store):
+    gone, machine = await new_server("gone", home="shared")
+    run = await gone.start(a_model(), {})
+    await machine.begun(run.id)
+    await gone.close()
+    other, here = await new_server("other", home="shared", lease_s=0.2)
+    here.endings[run.id] = SUCCEEDED
+    assert (await other.settled(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_a_server_that_comes_back_to_find_its_run_given_up_ends_it(new_server, hasty, store):
+    slow, machine = await new_server("slow")
+    run = await slow.start(a_model(), {})
+    await machine.begun(run.id)
+    now = await store.get(run.id)
+    await store.replace(now, now.interrupt(now.created_at, "thought to be lost"))
+    await until(lambda: run.id in machine.killed)
+
+
+async def test_what_is_chosen_on_one_server_is_served_by_all_that_have_it(new_server, hasty):
+    one, machine = await new_server("one", home="shared")
+    first, second = [await trained(one, machine) for _ in range(2)]
+    other, _ = await new_server("other", home="shared")
+    using = {"digits": machine.model_dir(second.id)}
+    other.in_use = using.get
+
+    async def switch(model, served):
+        using[model] = served.folder
+
+    other.on_serve = switch
+    await one.choose("digits", first.id)
+    await until(lambda: using["digits"] == machine.model_dir(first.id))
+
+
+async def test_a_server_that_is_away_is_looked_after(new_server, store):
+    away, machine = await new_server("away")
+    ended, cancelled, going = [await begun(away, machine) for _ in range(2)] + [await away.start(a_model(), {})]
+    await away.close()
+    tending = Trainer(store, machine, place=Place("away", "away"))
+    machine.end(ended.id, SUCCEEDED)
+    now = await store.get(cancelled.id)
+    await store.replace(now, now.cancel(now.created_at))
+    assert not await tending.tend()
+    assert (await store.get(ended.id)).state is RunState.SUCCEEDED
+    assert cancelled.id not in machine.living
+    assert (await store.get(going.id)).state is RunState.QUEUED

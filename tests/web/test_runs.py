@@ -226,3 +226,16 @@ async def test_who_asks_for_a_run_is_told_its_place(serve):
     assert answers[0]["queue_position"] == 1
     assert 1 <= answers[2]["queue_position"] <= 3
     assert 2 <= answers[3]["queue_position"] <= 4
+
+
+async def test_who_asked_for_a_run_that_is_recorded_is_not_refused(serve, monkeypatch):
+    """Or he would ask again, and have it twice."""
+
+    async def locked(self):
+        raise errors.StoreUnavailable("The database is locked.")
+
+    client = await serve(quick="def train():\n pass")
+    monkeypatch.setattr(Trainer, "positions", locked)
+    answer = await client.post("/api/v1/models/quick/train", json={})
+    assert answer.status == 202
+    assert len((await (await client.get("/api/v1/runs?state=succeeded")).json())["runs"]) <= 1

@@ -13,6 +13,8 @@ both put in place in one step, so that they are there whole or not at all.
 import asyncio
 import contextlib
 import ctypes
+import errno
+import io
 import json
 import os
 import signal
@@ -26,9 +28,16 @@ from typing import Any, NoReturn, Optional
 from . import compat, describing, encoding, loading
 
 NOT_TAKEN = 75
+#: The process below ends with this code when what train returned could not be written.
+NOT_KEPT = 74
+#: Room for ``exit.json`` is taken when the run begins, so that a full disk cannot keep us from saying how it ended.
+LAST_WORDS_BYTES = 512
+#: A full disk is given so long to have room again.
+PATIENCE_S = 600.0
 #: Predictions come first where both want the processor.
 NICENESS = 5
 HEARTBEAT_S = 2.0
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ASKED_TO_STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -56,10 +65,12 @@ def main(path: str) -> int:
         _work(job, folder, supervisor)
     signal.signal(signal.SIGTERM, lambda *_: _send(child, signal.SIGTERM))
     _beat(folder)
+    with contextlib.suppress(OSError):
+        _write_new(os.path.join(folder, "exit.json"), b" " * LAST_WORDS_BYTES)
     ending = _wait_for(child)
     if ending.get("signal") == signal.SIGKILL:
         ending["out_of_memory"] = _killed_for_memory() > killed_before
-    _write(folder, "exit.json", json.dumps(dict(ending, at=time.time())).encode())
+    _write(folder, "exit.json", json.dumps(dict(ending, at=time.time())).encode().ljust(LAST_WORDS_BYTES))
     _end_what_is_left()
     return 0
 
@@ -168,6 +179,8 @@ def _work(job: dict[str, Any], folder: str, supervisor: int) -> NoReturn:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != supervisor:
         os._exit(1)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        setattr(sys, name, _Log(descriptor).as_text())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _stop)
@@ -182,7 +195,12 @@ def _work(job: dict[str, Any], folder: str, supervisor: int) -> NoReturn:
         _tell(error)
         word, code = b'{"ok":false,"error":' + json.dumps(_describe(error)).encode(), 1
     if os.getpid() == worker:  # a process that the model forked may run on into here
-        _write(folder, "result.json", word + b',"at":' + repr(time.time()).encode() + b"}")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        try:
+            _write(folder, "result.json", word + b',"at":' + repr(time.time()).encode() + b"}")
+        except OSError as error:
+            _tell(error)
+            code = NOT_KEPT
     _leave(code)
 
 
@@ -197,6 +215,24 @@ def _train(job: dict[str, Any]) -> bytes:
     if asyncio.iscoroutine(value):
         value = asyncio.run(value)
     return encoding.encode(value, job["max_result_bytes"])
+
+
+class _Log(io.FileIO):
+    """What the model prints goes here; on a full disk it is lost, and the training is not."""
+
+    def __init__(self, descriptor: int):
+        super().__init__(descriptor, "w", closefd=False)
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            return len(data)
+
+    def as_text(self) -> io.TextIOWrapper:
+        return io.TextIOWrapper(self, "utf-8", "backslashreplace", write_through=True)
 
 
 class _Stopped(BaseException):
@@ -244,15 +280,29 @@ def _describe(error: BaseException) -> dict[str, str]:
 
 
 def _write(folder: str, name: str, content: bytes) -> None:
-    """Put a file in place in one step, on disk when this returns."""
-    path = os.path.join(folder, name)
-    with open(path + ".new", "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".new", path)
+    """Put a file in place in one step, on disk when this returns; try again while there is no room for it."""
+    path, give_up = os.path.join(folder, name), time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            _write_new(path, content)
+            os.replace(path + ".new", path)
+            break
+        except OSError as error:
+            if error.errno not in _NO_ROOM or time.monotonic() > give_up:
+                raise
+        time.sleep(1)
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _write_new(path: str, content: bytes) -> None:
+    """Write the file that is to replace another, over what it has: that takes no room that it does not have yet."""
+    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from aiohttp import web
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.reports import Condition, Said
 from deepaas_core.domain.training import Run, RunState, is_run_id
-from deepaas_core.errors import InvalidInput, Issue, RunNotFound
+from deepaas_core.errors import InvalidInput, Issue, RunNotFound, StoreUnavailable
 from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web import negotiation
 from deepaas_core.web.inputs import read_object
@@ -95,7 +96,9 @@ async def retry_run(request: web.Request) -> web.Response:
 
 async def accepted(run: Run, request: web.Request) -> web.Response:
     """The answer to who has asked for a run."""
-    [document] = await present_runs([run], request)
+    document = present_run(run, request)
+    with suppress(StoreUnavailable):  # it is recorded, and must not be asked for again because of its place
+        [document] = await present_runs([run], request)
     return json_response(document, status=202, Location=f"{base_of(request)}{RUNS}/{run.id}")
 
 
