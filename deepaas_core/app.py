@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from deepaas_core.executors.process import Launch, StartFailed
 from deepaas_core.executors.process import describe as describe_process
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.executors.worker.guard import Guard
-from deepaas_core.plugins.discovery import discover
+from deepaas_core.plugins.discovery import Discovery, discover
+from deepaas_core.plugins.environments import read_environments
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
@@ -124,12 +125,33 @@ def _name_of(path: Path) -> str:
     return path.read_text()
 
 
+def environments_of(store: Store) -> Path:
+    """The folder of the environments that we have made."""
+    return Path(store.data_dir) / "environments"
+
+
+def found_by(settings: Settings, only: Collection[str] = ()) -> Discovery:
+    """What the packages of all the environments declare that the settings name.
+
+    Args:
+        settings: They may name models, too.
+        only: Names of models, in place of those in the settings.
+
+    Raises:
+        PluginError: A model that is wanted by name is not declared by any package.
+        SettingsError: There is no such environment.
+    """
+    environments = read_environments(settings.models.environments, environments_of(settings.store))
+    return discover(only or settings.models.only, environments=environments)
+
+
 def launch_of(source: Source, settings: Settings, scratch: Path | None, model_dir: Path | None) -> Launch:
     """How a worker of this model is started."""
     workers = settings.workers_for(source.name)
     return Launch(
         model=source.name,
         target=source.target,
+        environment=source.environment,
         model_dir=model_dir,
         scratch=scratch,
         startup_timeout_s=workers.startup_timeout_s,
@@ -163,7 +185,7 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Exec
         max_calls=workers.max_calls,
         max_memory_bytes=workers.memory_limit_mb * 2**20 if workers.memory_limit_mb else None,
     )
-    if workers.executor == "inline":
+    if workers.executor == "inline" and launch.environment is None:
         return Inline(launch, limits, on_change)
     return Pool(launch, limits, on_change)
 
@@ -229,7 +251,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]
         SettingsError: The port or the data folder cannot be used.
         PluginError: A model that was asked for is not installed.
     """
-    found = discover(settings.models.only)
+    found = found_by(settings)
     folders = Folders(settings.store)
     try:
         store = await SqlRunStore.open(settings.store.url, folders.data)

@@ -15,7 +15,8 @@ turns a class into a status. The first line of a class's docstring is its public
     │   └── CrossOrigin           a foreign page made a browser send it
     ├── NotFound
     │   ├── ModelNotFound
-    │   └── RunNotFound
+    │   ├── RunNotFound
+    │   └── EnvironmentNotFound
     ├── Conflict
     │   ├── RunAlreadyOver
     │   └── RunElsewhere          its folder is another server's
@@ -24,6 +25,7 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── Overloaded
     │   └── StoreUnavailable
     ├── CapabilityMissing         the model package offers no such function
+    ├── ModelRefusal              the model itself refuses, by an HTTP exception of its author's choice
     ├── ModelTimeout
     ├── ModelFailure              the model's own fault
     │   ├── ModelCrashed          its process died
@@ -32,6 +34,7 @@ turns a class into a status. The first line of a class's docstring is its public
     ├── PluginError               a model package that cannot be offered, told at start-up
     ├── StoreUnusable             records that this server must not touch, told at start-up
     │   └── StoreDamaged
+    ├── EnvironmentFailed         an environment that could not be made, told on the command line
     └── SettingsError             a setting that cannot be used, told at start-up
 """
 
@@ -139,6 +142,17 @@ class RunNotFound(NotFound):
         return f"No training run has the id {self.run!r}."
 
 
+class EnvironmentNotFound(NotFound):
+    """There is no environment of this name."""
+
+    def __init__(self, environment: str):
+        super().__init__(environment)
+        self.environment = environment
+
+    def __str__(self) -> str:
+        return f"No environment is named {self.environment!r}."
+
+
 class Conflict(DeepaasError):
     """The thing is in a state that does not allow this."""
 
@@ -220,6 +234,23 @@ class CapabilityMissing(DeepaasError):
         return f"Model {self.model!r} does not implement this: its author would have to write {self.function}."
 
 
+class ModelRefusal(DeepaasError):
+    """The model refuses the request.
+
+    Attributes:
+        code: The status that the author of the model chose, 400 to 599.
+        reason: The author's short word for it, one line.
+        text: What the author has to say; the reason again if there is no more.
+    """
+
+    def __init__(self, model: str, code: int, reason: str, text: str = ""):
+        super().__init__(model, code, reason, text)
+        self.model, self.code, self.reason, self.text = model, code, reason, text or reason
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class ModelTimeout(DeepaasError):
     """The model did not answer in time."""
 
@@ -289,6 +320,10 @@ class StoreUnusable(DeepaasError):
 
 class StoreDamaged(StoreUnusable):
     """The server's records are damaged."""
+
+
+class EnvironmentFailed(DeepaasError):
+    """The environment could not be made."""
 
 
 class SettingsError(DeepaasError):

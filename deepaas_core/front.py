@@ -69,7 +69,7 @@ class Front:
         trainer = self._trainer = app.trainer_of(settings, store)
         trainer.on_moved = lambda run: self._link.tell(MOVED, run.id)
         catalog = self._catalog = Catalog(
-            [Source(**source) for source in hello["sources"]],
+            [Source.from_plain(source) for source in hello["sources"]],
             [Problem(**problem) for problem in hello["problems"]],
             self._make_executor,
             inspect,
@@ -96,7 +96,7 @@ class Front:
 
     def _state(self, state: Mapping[str, Any]) -> None:
         assert self._catalog is not None
-        source = Source(**state["source"])
+        source = Source.from_plain(state["source"])
         entry = self._catalog.entry(source.name)
         entry.source = source
         entry.model_dir = Path(state["model_dir"]) if state["model_dir"] else None

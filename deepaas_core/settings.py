@@ -28,6 +28,7 @@ SHORT = {
     "data-dir": "store.data_dir",
     "workers": "workers.count",
     "http-workers": "web.http_workers",
+    "environment": "models.environments",
     "reload": "models.reload",
     "log-level": "log.level",
 }
@@ -64,6 +65,11 @@ class Models:
     """Which models are served."""
 
     only: tuple[str, ...] = setting((), "Names of the models to serve; empty serves all that are installed.")
+    environments: tuple[str, ...] = setting(
+        (),
+        "Environments whose models are served as well, each in its own Python: folders of virtual environments or "
+        "conda prefixes, or names given to `deepaas-core environment create`.",
+    )
     reload: bool = setting(False, "Replace a model's workers when its source is edited, for development.")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import platform
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ from deepaas_core.cli.terminal import Terminal
 from deepaas_core.domain.arguments import Argument
 from deepaas_core.domain.model import Capability, Model, Problem, Source
 from deepaas_core.errors import PluginError
-from deepaas_core.plugins.discovery import Discovery, discover
+from deepaas_core.plugins.discovery import Discovery
 from deepaas_core.settings import Settings
 
 ROUTES = {
@@ -30,7 +32,7 @@ ROUTES = {
 
 def models(settings: Settings, as_json: bool) -> int:
     """List what is installed, from the packages' metadata alone."""
-    found = discover(settings.models.only)
+    found = app.found_by(settings)
     if as_json:
         print(json.dumps([_listed(source) for source in found.sources] + [_refused(p) for p in found.problems]))
         return _code(found)
@@ -38,18 +40,22 @@ def models(settings: Settings, as_json: bool) -> int:
     if not found.sources and not found.problems:
         console.print("No model is installed. A package offers one by an entry point of the group deepaas.model.")
         return _code(found)
-    table = Table("model", "package", "version", "entry point", "")
+    table = Table("model", "package", "version", "entry point", "environment", "")
     for source in found.sources:
-        table.add_row(*map(escape, (source.name, source.distribution, source.version, source.target, source.summary)))
+        environment = source.environment
+        where = f"{environment.name} (Python {environment.python})" if environment else ""
+        cells = (source.name, source.distribution, source.version, source.target, where, source.summary)
+        table.add_row(*map(escape, cells))
     for problem in found.problems:
-        table.add_row(escape(problem.name), escape(problem.distribution), "", "", f"[red]{escape(problem.reason)}[/]")
+        cells = (escape(problem.name), escape(problem.distribution), "", "", "", f"[red]{escape(problem.reason)}[/]")
+        table.add_row(*cells)
     console.print(table)
     return _code(found)
 
 
 def check(settings: Settings, name: str | None, as_json: bool) -> int:
     """Start each model once and show what a client will see of it; 1 if anything is wrong."""
-    found = discover((name,) if name else settings.models.only)
+    found = app.found_by(settings, (name,) if name else ())
     seen = asyncio.run(_describe(found.sources, settings))
     reports = [_report(source, outcome) for source, outcome in zip(found.sources, seen, strict=True)]
     reports += [_refused(problem) for problem in found.problems]
@@ -85,8 +91,17 @@ def _listed(source: Source) -> dict[str, Any]:
         "version": source.version,
         "target": source.target,
         "summary": source.summary,
+        "environment": _environment(source),
         "problems": [],
     }
+
+
+def _environment(source: Source) -> dict[str, Any]:
+    """In which environment and by which interpreter a model runs; the server's own has no name."""
+    environment = source.environment
+    if environment is None:
+        return {"name": None, "interpreter": sys.executable, "python": platform.python_version()}
+    return {"name": environment.name, "interpreter": environment.interpreter, "python": environment.python}
 
 
 def _refused(problem: Problem) -> dict[str, Any]:
@@ -111,6 +126,7 @@ def _report(source: Source, outcome: Model | PluginError) -> dict[str, Any]:
     return {
         **report,
         "version": outcome.version,
+        "environment": {**_environment(source), "python": outcome.python},
         "capabilities": sorted(outcome.capabilities),
         "routes": routes,
         "warnings": list(outcome.warnings),
@@ -133,6 +149,10 @@ def _argument(argument: Argument) -> dict[str, Any]:
 def _print(console: Terminal, report: dict[str, Any]) -> None:
     mark = "[red]✗[/]" if report["problems"] else "[green]✓[/]"
     console.print(f"{mark} [bold]{escape(report['name'])}[/] {escape(report.get('version', ''))}", highlight=False)
+    environment = report.get("environment", {})
+    if environment.get("name"):
+        told = f"Python {environment['python']} of {environment['name']}: {environment['interpreter']}"
+        console.print(f"  [dim]{escape(told)}[/]", soft_wrap=True, highlight=False)
     for problem in report["problems"]:
         console.print(f"  [red]problem[/]  {escape(problem)}", soft_wrap=True, highlight=False)
     for warning in report.get("warnings", ()):

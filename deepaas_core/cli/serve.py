@@ -40,7 +40,7 @@ def _announce(url: str, entries: Sequence[Entry], problems: Sequence[Problem]) -
     for entry in entries:
         if entry.state is ExecutorState.READY and entry.model is not None:
             about = f"{entry.name} {entry.model.version}"
-            console.print(f"  [green]✓[/] {escape(about)}  [dim]{escape(_hooks(entry))}[/]")
+            console.print(f"  [green]✓[/] {escape(about)}  [dim]{escape(_hooks(entry) + _environment(entry))}[/]")
         else:
             console.print(f"  [red]✗[/] {escape(entry.name)}  {escape(entry.reason)}")
     for problem in problems:
@@ -58,6 +58,12 @@ def _hooks(entry: Entry) -> str:
     assert entry.model is not None
     offered = [name for name in sorted(entry.model.capabilities) if not name.startswith(("get_", "warm"))]
     return " · ".join(offered) or "no functions"
+
+
+def _environment(entry: Entry) -> str:
+    """Where a model runs, if not in the server's own environment."""
+    environment, model = entry.source.environment, entry.model
+    return f"  Python {model.python} in {environment.name}" if environment and model else ""
 
 
 def _is_loopback(host: str) -> bool:

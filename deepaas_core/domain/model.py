@@ -47,6 +47,25 @@ _FUNCTIONS = {
 
 
 @dataclass(frozen=True)
+class Environment:
+    """A virtual environment or conda prefix: an interpreter and the libraries that it sees.
+
+    Attributes:
+        name: What people are told; it says nothing of where it lies.
+        prefix: Its folder.
+        interpreter: Its Python, the path by which it is to be started.
+        python: The version of that, as the environment's files have it, e.g. ``3.9.18`` or ``3.9``.
+        conda: Whether conda made it.
+    """
+
+    name: str
+    prefix: str
+    interpreter: str
+    python: str
+    conda: bool = False
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a model comes from: one entry point of one installed distribution.
 
@@ -55,6 +74,7 @@ class Source:
         group: ``deepaas.model`` or ``deepaas.v2.model``.
         target: What it points at, ``package.module`` or ``package.module:object``.
         distribution: Name of the distribution, and what its metadata say of it.
+        environment: Where it is installed; None for the server's own environment.
     """
 
     name: str
@@ -66,6 +86,13 @@ class Source:
     author: str = ""
     license: str = ""
     homepage: str = ""
+    environment: Environment | None = None
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Source:
+        """The source that ``dataclasses.asdict`` was given."""
+        environment = plain.get("environment")
+        return cls(**{**plain, "environment": environment and Environment(**environment)})
 
 
 @dataclass(frozen=True)
@@ -94,6 +121,7 @@ class Model:
         signature: What ``get_signature`` returned; None without one.
         response: Members of the declared response ``schema``; None without one.
         warnings: What the author should look at, found while inspecting the plugin.
+        python: Version of the interpreter that runs it; empty if that is not known.
     """
 
     source: Source
@@ -103,6 +131,7 @@ class Model:
     signature: Mapping[str, Any] | None = None
     response: tuple[Argument, ...] | None = None
     warnings: tuple[str, ...] = ()
+    python: str = ""
 
     @property
     def name(self) -> str:

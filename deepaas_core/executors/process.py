@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -24,8 +23,9 @@ from typing import Any, Protocol
 import psutil
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Capability
+from deepaas_core.domain.model import Capability, Environment
 from deepaas_core.executors.base import Call, Result, failure
+from deepaas_core.executors.interpreters import inherited, interpreter_of
 from deepaas_core.executors.output import Output
 from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import frames, slots
@@ -50,7 +50,7 @@ class Launch:
     Attributes:
         model: The model's name, for logs.
         target: The entry point's target.
-        interpreter: The Python that has the model's libraries.
+        environment: Whose Python and libraries the model uses; None for the server's own.
         model_dir: Folder of the trained model it serves; None when there is none.
         scratch: Folder for the worker's temporary files.
         guard: Address rules for ``predict_url``, as plain data.
@@ -58,23 +58,21 @@ class Launch:
 
     model: str
     target: str
-    interpreter: str = sys.executable
+    environment: Environment | None = None
     model_dir: Path | None = None
     scratch: Path | None = None
     startup_timeout_s: float = 120.0
     max_result_bytes: int = 64 * 2**20
     guard: Mapping[str, Any] = field(default_factory=dict)
 
-    def environment(self, tag: str) -> dict[str, str]:
-        """The worker's environment: the server's own, without the server's settings and secrets."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DEEPAAS_CORE_")}
-        environment[TAG] = tag
-        environment["PYTHONUNBUFFERED"] = "1"
+    def variables(self, tag: str) -> dict[str, str]:
+        """The worker's environment variables."""
+        variables = inherited(self.environment) | {TAG: tag}
         if self.model_dir is not None:
-            environment["DEEPAAS_CORE_MODEL_DIR"] = str(self.model_dir)
+            variables["DEEPAAS_CORE_MODEL_DIR"] = str(self.model_dir)
         if self.scratch is not None:
-            environment["TMPDIR"] = str(self.scratch)
-        return environment
+            variables["TMPDIR"] = str(self.scratch)
+        return variables
 
 
 class Ticket(asyncio.Future[Result]):
@@ -281,7 +279,7 @@ class Worker:
         self._to_worker = [slots.Slot(descriptor) for descriptor in incoming]
         self._from_worker = [slots.Slot(descriptor) for descriptor in outgoing]
         self._free = set(range(slots.COUNT))
-        arguments = [self.launch.interpreter, str(PROGRAM), "serve", str(theirs.fileno())]
+        arguments = [interpreter_of(self.launch.environment), str(PROGRAM), "serve", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
                 arguments,
@@ -289,7 +287,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=[theirs.fileno(), *incoming, *outgoing],
-                env=self.launch.environment(self._tag),
+                env=self.launch.variables(self._tag),
                 start_new_session=True,
             )
         ours.setblocking(False)

@@ -3,6 +3,7 @@
 A run has a session and a folder of its own and no tie to the server: it is found again by its process's number and
 start time, by the tag in its environment, and by what lies in its folder:
 
+    environment.json   whose Python and libraries it uses; null is the server's own
     job.json        what to do; taken away by the one process that begins to do it
     events.ndjson   what the model reports
     log.txt         what it prints; not bounded on disk, reading is
@@ -25,6 +26,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,9 @@ from typing import Any
 import orjson
 import psutil
 
-from deepaas_core.domain.model import Source
+from deepaas_core.domain.model import Environment, Source
 from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState, is_run_id
+from deepaas_core.executors.interpreters import inherited, interpreter_of
 from deepaas_core.executors.reports import Reports
 from deepaas_core.executors.worker.training import NOT_KEPT
 
@@ -51,13 +54,11 @@ class RunProcesses:
     Args:
         root: The folder that holds the runs' folders.
         cancel_grace_s: Seconds between asking a run to stop and killing it.
-        interpreter: The Python that has the models' libraries.
     """
 
-    def __init__(self, root: Path, cancel_grace_s: float = 3.0, interpreter: str = sys.executable):
+    def __init__(self, root: Path, cancel_grace_s: float = 3.0):
         self._root = root
         self._grace_s = cancel_grace_s
-        self._interpreter = interpreter
         self.reports = Reports(root)
 
     def folder(self, run_id: str) -> Path:
@@ -109,7 +110,13 @@ class RunProcesses:
                 "max_result_bytes": MAX_RESULT_BYTES,
                 "resume": resume and str(resume.absolute()),
             }
-            files = {"events.ndjson": "", "log.txt": "", "inputs.json": json.dumps(kept), "job.json": json.dumps(job)}
+            files = {
+                "events.ndjson": "",
+                "log.txt": "",
+                "inputs.json": json.dumps(kept),
+                "environment.json": json.dumps(source.environment and asdict(source.environment)),
+                "job.json": json.dumps(job),
+            }
             for name, content in files.items():
                 _write(folder / name, content)
             for directory in (folder, self._root):
@@ -158,11 +165,14 @@ class RunProcesses:
 
     def _start(self, run_id: str) -> Process:
         folder = self.folder(run_id)
+        recorded = _read(folder / "environment.json")
+        environment = Environment(**recorded) if recorded else None
+        interpreter = interpreter_of(environment)
         # No Popen: it would complain about, or end, a child that is meant to outlive it.
         pid = os.posix_spawn(
-            self._interpreter,
-            [self._interpreter, str(PROGRAM), "train", str(folder / "job.json")],
-            self._environment(run_id),
+            interpreter,
+            [interpreter, str(PROGRAM), "train", str(folder / "job.json")],
+            self._variables(run_id, environment),
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(folder / "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
@@ -174,14 +184,13 @@ class RunProcesses:
         )
         return Process(pid, _started(pid) or "")
 
-    def _environment(self, run_id: str) -> dict[str, str]:
-        """The run's environment: the server's own, without the server's settings and secrets."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("DEEPAAS_CORE_")}
-        environment[TAG] = run_id
-        environment["DEEPAAS_CORE_RUN_DIR"] = str(self.folder(run_id).absolute())
-        environment["DEEPAAS_CORE_MODEL_DIR"] = str(self.model_dir(run_id).absolute())
-        environment["PYTHONUNBUFFERED"] = "1"
-        return environment
+    def _variables(self, run_id: str, environment: Environment | None) -> dict[str, str]:
+        """The environment variables of a run."""
+        return inherited(environment) | {
+            TAG: run_id,
+            "DEEPAAS_CORE_RUN_DIR": str(self.folder(run_id).absolute()),
+            "DEEPAAS_CORE_MODEL_DIR": str(self.model_dir(run_id).absolute()),
+        }
 
     # Watching.
 

@@ -6,6 +6,7 @@ nobody else's.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,8 +16,9 @@ from typing import cast
 
 import importlib_metadata
 
-from deepaas_core.domain.model import Problem, Source
+from deepaas_core.domain.model import Environment, Problem, Source
 from deepaas_core.errors import PluginError
+from deepaas_core.plugins.environments import complaint, library_folders
 
 #: Entry-point groups, the one that wins for a name declared in both first.
 GROUPS = ("deepaas.model", "deepaas.v2.model")
@@ -36,17 +38,20 @@ class Discovery:
     problems: tuple[Problem, ...] = ()
 
 
-def discover(only: Collection[str] = (), path: Sequence[str] | None = None) -> Discovery:
+def discover(
+    only: Collection[str] = (), path: Sequence[str] | None = None, environments: Sequence[Environment] = ()
+) -> Discovery:
     """Read the entry points of every installed distribution.
 
     Args:
         only: Names of the models wanted; empty means all.
         path: Folders to look in; None means ``sys.path``.
+        environments: Others than the server's own to look in as well.
 
     Raises:
         PluginError: A model that is wanted by name is not declared by any package.
     """
-    declared, problems = _declared(path)
+    declared, problems = _declared(path, environments)
     sources: list[Source] = []
     for name, claims in sorted(declared.items()):
         problem = _problem(name, claims)
@@ -66,27 +71,35 @@ def discover(only: Collection[str] = (), path: Sequence[str] | None = None) -> D
     return found
 
 
-def _declared(path: Sequence[str] | None) -> tuple[dict[str, list[Source]], list[Problem]]:
+def _declared(
+    path: Sequence[str] | None, environments: Sequence[Environment]
+) -> tuple[dict[str, list[Source]], list[Problem]]:
     """Every declaration by name, what one package says twice counted once; and the packages that cannot be read."""
     declared: dict[str, list[Source]] = defaultdict(list)
     problems: list[Problem] = []
-    seen: set[str] = set()
-    for distribution in _distributions_with_models(path):
-        try:
-            name = distribution.name
-            if _normalized(name) in seen:
-                continue  # the first on the path is the one that would be imported
-            seen.add(_normalized(name))
-            for source in _sources(distribution, name):
-                declared[source.name].append(source)
-        except _BROKEN:
-            problems.extend(_unreadable(distribution))
+    places: set[str] = set()
+    for environment in (None, *environments):
+        seen: set[str] = set()
+        for distribution in _distributions_with_models(library_folders(environment) if environment else path):
+            try:
+                name = distribution.name
+                if _normalized(name) in seen:
+                    continue  # the first on the path is the one that would be imported
+                seen.add(_normalized(name))
+                place = f"{_normalized(name)} {os.path.realpath(str(distribution.locate_file('')))}"
+                if place in places:
+                    continue  # the very same files, seen from an environment that looks into another
+                places.add(place)
+                for source in _sources(distribution, name, environment):
+                    declared[source.name].append(source)
+            except _BROKEN:
+                problems.extend(_unreadable(distribution))
     return declared, problems
 
 
 def _distributions_with_models(path: Sequence[str] | None) -> Iterator[importlib_metadata.Distribution]:
     """The few that matter, by one small file each: reading all metadata would cost 1 ms a package."""
-    for found in importlib_metadata.distributions(**({"path": list(path)} if path else {})):
+    for found in importlib_metadata.distributions(**({} if path is None else {"path": list(path)})):
         distribution = cast(importlib_metadata.Distribution, found)
         try:
             text = distribution.read_text(_ENTRY_POINTS) or ""
@@ -110,7 +123,9 @@ def _unreadable(distribution: importlib_metadata.Distribution) -> list[Problem]:
     return [Problem("?", "?", "A package declares models, but has no readable metadata.")]
 
 
-def _sources(distribution: importlib_metadata.Distribution, name: str) -> Iterable[Source]:
+def _sources(
+    distribution: importlib_metadata.Distribution, name: str, environment: Environment | None
+) -> Iterable[Source]:
     by_name: dict[str, Source] = {}
     metadata = distribution.metadata
     for group in GROUPS:
@@ -126,6 +141,7 @@ def _sources(distribution: importlib_metadata.Distribution, name: str) -> Iterab
                     author=metadata.get("Author") or metadata.get("Author-email") or "",
                     license=metadata.get("License-Expression") or metadata.get("License") or "",
                     homepage=_homepage(metadata),
+                    environment=environment,
                 )
     return by_name.values()
 
@@ -150,6 +166,8 @@ def _homepage(metadata: importlib_metadata.PackageMetadata) -> str:
 
 def _problem(name: str, declared: Sequence[Source]) -> Problem | None:
     packages = " and ".join(sorted(source.distribution for source in declared))
+    if len({source.environment for source in declared}) > 1:
+        return Problem(name, packages, _claimed_in_several(name, declared))
     if len(declared) > 1:
         return Problem(name, packages, f"The packages {packages} both call a model {name!r}; uninstall one of them.")
     if not URL_SAFE.fullmatch(name):
@@ -158,7 +176,15 @@ def _problem(name: str, declared: Sequence[Source]) -> Problem | None:
     if not _TARGET.fullmatch(declared[0].target):
         expected = "module or module:object"
         return Problem(name, packages, f"The entry point {declared[0].target!r} is not of the form {expected}.")
-    return None
+    environment = declared[0].environment
+    reason = complaint(environment) if environment else ""
+    return Problem(name, packages, reason) if reason else None
+
+
+def _claimed_in_several(name: str, declared: Sequence[Source]) -> str:
+    where = {source: source.environment.name if source.environment else "the server's own" for source in declared}
+    claims = " and ".join(f"{source.distribution} (in {where[source]})" for source in declared)
+    return f"Packages of several environments call a model {name!r}: {claims}; uninstall all but one."
 
 
 def _not_installed(missing: Iterable[str], declared: Iterable[str]) -> str:

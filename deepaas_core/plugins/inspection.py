@@ -34,6 +34,7 @@ def inspect(source: Source, description: Mapping[str, Any]) -> Model:
         signature=_object(description, "signature", source, "get_signature()"),
         response=_response(description.get("response"), source),
         warnings=_strings(description, "warnings", source),
+        python=str(description.get("python") or ""),
     )
 
 

@@ -47,6 +47,9 @@ class _ModelSchema(Schema):
     metadata = fields.Dict(metadata={"description": "What its author says of it."})
     signature = fields.Dict(allow_none=True, metadata={"description": "Names, datatypes and shapes of its inputs."})
     distribution = fields.Dict(metadata={"description": "The package it comes from."})
+    environment = fields.Dict(
+        metadata={"description": "Its environment's name (null: the server's own) and the version of its Python."}
+    )
     serving = fields.Dict(metadata={"description": "Which run its model comes from; null: as it was installed."})
     links = fields.Dict()
 

@@ -175,12 +175,23 @@ def _document(entry: Entry, request: web.Request) -> dict[str, Any]:
         "state": str(entry.state),
         "reason": entry.reason,
         "distribution": {"name": entry.source.distribution, "version": entry.source.version},
+        "environment": _environment(entry),
         "serving": {"run": entry.model_dir.parent.name if entry.model_dir else None},
         "links": {"self": base, "train_args": f"{base}/train-args", "predict_args": f"{base}/predict-args"},
     }
     if entry.model is not None:
         document.update(_offered(entry.model))
     return document
+
+
+def _environment(entry: Entry) -> dict[str, Any]:
+    """In which environment and Python a model runs; where that lies is nobody's business."""
+    environment = entry.source.environment
+    told = entry.model.python if entry.model else ""
+    return {
+        "name": environment.name if environment else None,
+        "python": told or (environment.python if environment else None),
+    }
 
 
 def _offered(model: Model) -> dict[str, Any]:

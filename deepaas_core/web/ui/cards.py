@@ -63,6 +63,7 @@ class Card:
     version: str = ""
     description: str = ""
     distribution: str = ""
+    environment: str = ""
     author: str = ""
     license: str = ""
     homepage: str = ""
@@ -88,6 +89,7 @@ def card(entry: Entry) -> Card:
         version=model.version if model else source.version,
         description=_shortened(str(metadata.get("description") or metadata.get("summary") or source.summary)),
         distribution=f"{source.distribution} {source.version}",
+        environment=f"Python {model.python} ({source.environment.name})" if model and source.environment else "",
         author=source.author,
         license=source.license,
         homepage=source.homepage if urlsplit(source.homepage).scheme in ("http", "https") else "",
