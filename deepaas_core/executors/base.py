@@ -133,7 +133,8 @@ class Executor(Protocol):
 
         Raises:
             DeepaasError: ``ModelNotReady``, ``Overloaded``, ``ModelTimeout``, ``ModelFailure`` and its kinds,
-                ``CapabilityMissing``, ``InvalidInput``, ``MalformedBody``, ``SourceUnavailable``, ``AddressRefused``.
+                ``ModelRefusal``, ``CapabilityMissing``, ``InvalidInput``, ``MalformedBody``, ``SourceUnavailable``,
+                ``AddressRefused``.
         """
         ...
 
@@ -162,6 +163,9 @@ def failure(model: str, hook: Capability, error: Mapping[str, Any]) -> errors.De
     match error.get("kind"):
         case "invalid":
             return errors.InvalidInput([errors.Issue(str(at), str(what)) for at, what in error.get("issues", ())])
+        case "refusal":
+            reason, code = str(error.get("reason", "")), error.get("code")
+            return errors.ModelRefusal(model, code if code in range(400, 600) else 500, reason, message)
         case "missing":
             return errors.CapabilityMissing(model, hook.function, raised=True)
         case "malformed":

@@ -21,6 +21,7 @@ from deepaas_core import errors
 from deepaas_core.domain.model import Capability
 from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange
 from deepaas_core.executors.batching import Linger
+from deepaas_core.executors.deadlines import Deadlines
 from deepaas_core.executors.process import Launch, Shipment, StartFailed, Ticket, Worker
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Pool:
         self._linger = Linger(limits.max_batch_size, limits.max_batch_delay_s)
         self._lingering: asyncio.TimerHandle | None = None
         self._replacing = asyncio.Lock()
+        self._deadlines = Deadlines(self._expire)
 
     @property
     def waiting(self) -> int:
@@ -106,7 +108,7 @@ class Pool:
         self._admit()
         loop = asyncio.get_running_loop()
         ticket = Ticket(call, self, loop)
-        ticket.timer = loop.call_later(call.timeout_s, self._expire, ticket)
+        self._deadlines.watch(ticket, call.timeout_s)
         self._queue.append(ticket)
         self._dispatch()
         return ticket
@@ -148,7 +150,7 @@ class Pool:
     def _dispatch(self) -> None:
         queue = self._queue
         while queue and self._ready:
-            worker = min(self._ready, key=_load)
+            worker = min(self._ready, key=_load) if len(self._ready) > 1 else self._ready[0]
             if len(worker.pending) >= self._ahead:
                 return
             if not self._merges or queue[0].call.hook is not Capability.PREDICT_DATA:
@@ -187,8 +189,7 @@ class Pool:
     def settled(self, shipment: Shipment, duration_s: float) -> None:
         """A worker has answered: it has room for the next call."""
         for ticket in shipment.tickets:
-            if ticket.timer is not None:
-                ticket.timer.cancel()
+            self._deadlines.forget(ticket)
         if self._limits.max_calls is not None and shipment.worker.calls >= self._limits.max_calls:
             self._recycle(shipment.worker, "it has answered its number of calls")
         if shipment.batch:
@@ -212,13 +213,12 @@ class Pool:
             shipment.worker.kill("a call took too long")
         elif shipment in shipment.worker.pending:
             self._take_back(ticket)
-            ticket.timer = asyncio.get_running_loop().call_later(RECHECK_S, self._expire, ticket)
+            self._deadlines.watch(ticket, RECHECK_S)
 
     def progressed(self, ticket: Ticket) -> None:
         """A piece has come: for an answer in pieces, the time limit holds for each of them."""
-        if ticket.timer is not None:
-            ticket.timer.cancel()
-        ticket.timer = asyncio.get_running_loop().call_later(ticket.call.timeout_s, self._expire, ticket)
+        self._deadlines.forget(ticket)
+        self._deadlines.watch(ticket, ticket.call.timeout_s)
 
     def left(self, ticket: Ticket) -> None:
         """Nobody takes the rest of an answer: the worker is told to stop."""
@@ -239,15 +239,12 @@ class Pool:
             self._take_back(ticket)
 
     def _forget(self, ticket: Ticket) -> None:
-        if ticket.timer is not None:
-            ticket.timer.cancel()
+        self._deadlines.forget(ticket)
         if ticket in self._queue:
             self._queue.remove(ticket)
 
-    @staticmethod
-    def _end(ticket: Ticket, error: errors.DeepaasError) -> None:
-        if ticket.timer is not None:
-            ticket.timer.cancel()
+    def _end(self, ticket: Ticket, error: errors.DeepaasError) -> None:
+        self._deadlines.forget(ticket)
         ticket.fail(error)
 
     # Workers.
@@ -358,8 +355,8 @@ class Pool:
         ticket.alone = ticket.alone or alone
         if ticket.open:
             self._queue.appendleft(ticket)
-        elif ticket.timer is not None:
-            ticket.timer.cancel()
+        else:
+            self._deadlines.forget(ticket)
 
     def _failed(self, reason: str, pause_s: float) -> None:
         log.error("worker did not start", extra={"model": self._launch.model, "reason": reason, "retry_s": pause_s})

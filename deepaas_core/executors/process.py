@@ -83,11 +83,10 @@ class Ticket(asyncio.Future[Result]):
     Attributes:
         shipment: What carries it; None while it waits for a worker.
         pieces: Its answer, once that has begun to come piece by piece.
-        timer: Runs until the call's time is up.
         alone: It is not to be merged with others: the batch it was in has crashed.
     """
 
-    __slots__ = ("_owner", "alone", "call", "pieces", "shipment", "timer")
+    __slots__ = ("_owner", "alone", "call", "pieces", "shipment")
 
     def __init__(self, call: Call, owner: Owner, loop: asyncio.AbstractEventLoop):
         super().__init__(loop=loop)
@@ -95,7 +94,6 @@ class Ticket(asyncio.Future[Result]):
         self.call = call
         self.shipment: Shipment | None = None
         self.pieces: Pieces | None = None
-        self.timer: asyncio.TimerHandle | None = None
         self.alone = False
 
     @property

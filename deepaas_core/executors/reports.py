@@ -12,9 +12,10 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 import orjson
@@ -26,6 +27,8 @@ PIECE_BYTES = 2**20
 #: Of so many runs it is remembered how far they were read.
 REMEMBERED = 256
 KINDS = frozenset({"metrics", "progress", "artifact"})
+#: How ``run.report`` begins its lines; what stands elsewhere in them may be anything.
+_METRICS, _HEAD_BYTES = b'"event": "metrics"', 80
 
 
 @dataclass(frozen=True)
@@ -88,22 +91,52 @@ class Reports:
         return await asyncio.to_thread(self._read, run_id, start)
 
     def _read(self, run_id: str, start: int) -> tuple[Sequence[Event], int]:
+        lines, following = self._lines(run_id, start)
+        events = (_event(line, end) for line, end in lines)
+        return [event for event in events if event is not None], following
+
+    async def sample(self, run_id: str, start: int, every: int, passed: int = 0) -> tuple[Sequence[Event], int, int]:
+        """Some of a run's reports of metrics, each ``every`` one; the others are not even parsed.
+
+        Args:
+            run_id: The run.
+            start: From this place in its file on.
+            every: How many reports there are for one that is given.
+            passed: How many reports have been gone through before that place.
+
+        Returns:
+            The reports, where to go on, and how many have been gone through up to there.
+        """
+        return await asyncio.to_thread(self._sample, run_id, start, every, passed)
+
+    def _sample(self, run_id: str, start: int, every: int, passed: int) -> tuple[Sequence[Event], int, int]:
+        lines, following = self._lines(run_id, start)
+        events = []
+        for line, end in lines:
+            if _METRICS not in line[:_HEAD_BYTES]:
+                continue
+            if passed % every == 0:
+                event = _event(line, end)
+                if event is None or event.kind != "metrics":
+                    continue
+                events.append(event)
+            passed += 1
+        return events, following, passed
+
+    def _lines(self, run_id: str, start: int) -> tuple[Iterator[tuple[bytes, int]], int]:
+        """The lines of a piece of the run's file, each with the place where it ends; and where to go on."""
         try:
             with (self._root / run_id / "events.ndjson").open("rb") as file:
                 file.seek(start)
                 piece = file.read(PIECE_BYTES)
         except (FileNotFoundError, NotADirectoryError, OverflowError):
-            return (), start
+            return iter(()), start
         whole = piece.rfind(b"\n") + 1
         if not whole:
-            return (), start + (len(piece) if len(piece) == PIECE_BYTES else 0)
-        events, at = [], start
-        for line in piece[:whole].split(b"\n")[:-1]:
-            at += len(line) + 1
-            event = _event(line, at)
-            if event is not None:
-                events.append(event)
-        return events, at
+            return iter(()), start + (len(piece) if len(piece) == PIECE_BYTES else 0)
+        lines = piece[:whole].split(b"\n")[:-1]
+        ends = accumulate(len(line) + 1 for line in lines)
+        return ((line, start + end) for line, end in zip(lines, ends, strict=True)), start + whole
 
     async def artifacts(self, run_id: str) -> Sequence[KeptFile]:
         """The files that a run keeps, by name."""
