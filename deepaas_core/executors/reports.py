@@ -12,11 +12,12 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
@@ -27,8 +28,11 @@ PIECE_BYTES = 2**20
 #: Of so many runs it is remembered how far they were read.
 REMEMBERED = 256
 KINDS = frozenset({"metrics", "progress", "artifact"})
-#: How ``run.report`` begins its lines; what stands elsewhere in them may be anything.
-_METRICS, _HEAD_BYTES = b'"event": "metrics"', 80
+#: Reports with yet other sets of names are thinned out together.
+MAX_SETS = 32
+_TOGETHER = 50
+
+_Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,30 @@ class _Heard:
     offset: int = 0
     said: Said = field(default_factory=Said)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Thinned:
+    """At most so many of all that is added, evenly, and the last one."""
+
+    def __init__(self, most: int):
+        self._kept: list[_Place] = []
+        self._last: _Place = (0, 0)
+        self._most = most
+        self._every = 1
+        self._added = 0
+
+    def add(self, place: _Place) -> None:
+        if self._added % self._every == 0:
+            if len(self._kept) == self._most:
+                self._kept = self._kept[::2]
+                self._every *= 2
+            if self._added % self._every == 0:
+                self._kept.append(place)
+        self._added += 1
+        self._last = place
+
+    def places(self) -> set[_Place]:
+        return {*self._kept, self._last}
 
 
 class Reports:
@@ -95,33 +123,37 @@ class Reports:
         events = (_event(line, end) for line, end in lines)
         return [event for event in events if event is not None], following
 
-    async def sample(self, run_id: str, start: int, every: int, passed: int = 0) -> tuple[Sequence[Event], int, int]:
-        """Some of a run's reports of metrics, each ``every`` one; the others are not even parsed.
+    async def sample(self, run_id: str, points: int, start: int = 0) -> AsyncIterator[Sequence[Event]]:
+        """A run's reports of metrics, evenly thinned out, those of each set of names by themselves.
 
         Args:
             run_id: The run.
-            start: From this place in its file on.
-            every: How many reports there are for one that is given.
-            passed: How many reports have been gone through before that place.
-
-        Returns:
-            The reports, where to go on, and how many have been gone through up to there.
+            points: So many at most, at least half as many if there are, and the last, for each set of names.
+            start: Leave out what is before this place in its file.
         """
-        return await asyncio.to_thread(self._sample, run_id, start, every, passed)
+        places = [place for place in await asyncio.to_thread(self._places, run_id, points) if place[0] >= start]
+        for first in range(0, len(places), _TOGETHER):
+            yield await asyncio.to_thread(self._at, run_id, places[first : first + _TOGETHER])
 
-    def _sample(self, run_id: str, start: int, every: int, passed: int) -> tuple[Sequence[Event], int, int]:
-        lines, following = self._lines(run_id, start)
-        events = []
-        for line, end in lines:
-            if _METRICS not in line[:_HEAD_BYTES]:
-                continue
-            if passed % every == 0:
-                event = _event(line, end)
-                if event is None or event.kind != "metrics":
-                    continue
-                events.append(event)
-            passed += 1
-        return events, following, passed
+    def _places(self, run_id: str, points: int) -> Sequence[_Place]:
+        kept: dict[tuple[str, ...], _Thinned] = {}
+        start = -1
+        following = 0
+        while following != start:
+            start = following
+            lines, following = self._lines(run_id, start)
+            for line, end in lines:
+                names = _names(line)
+                if names is not None:
+                    names = names if names in kept or len(kept) < MAX_SETS else ()
+                    kept.setdefault(names, _Thinned(points)).add((end - len(line) - 1, end))
+        return sorted(place for thinned in kept.values() for place in thinned.places())
+
+    def _at(self, run_id: str, places: Sequence[_Place]) -> Sequence[Event]:
+        with (self._root / run_id / "events.ndjson").open("rb") as file:
+            lines = [(_line(file, *place), place[1]) for place in places]
+        events = (_event(line, end) for line, end in lines)
+        return [event for event in events if event is not None]
 
     def _lines(self, run_id: str, start: int) -> tuple[Iterator[tuple[bytes, int]], int]:
         """The lines of a piece of the run's file, each with the place where it ends; and where to go on."""
@@ -168,6 +200,20 @@ class Reports:
             return path if "\0" not in name and path.resolve() == path and path.is_file() and path != top else None
         except (OSError, ValueError):  # longer than any file's name
             return None
+
+
+def _names(line: bytes) -> tuple[str, ...] | None:
+    """What a line of metrics measures; None if it is something else."""
+    try:
+        document = orjson.loads(line)
+        return tuple(document["values"]) if document["event"] == "metrics" else None
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def _line(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)
 
 
 def _event(line: bytes, end: int) -> Event | None:

@@ -19,6 +19,8 @@ from deepaas_core.errors import NotFound, StoreUnavailable
 from deepaas_core.serving.trainer import KeptFile, LogPiece, Trainer
 
 LOOK_EVERY_S = 0.3
+#: More events than these are not handed over in one go, so that nobody holds up the others.
+TOGETHER = 250
 
 
 class Observer:
@@ -44,8 +46,10 @@ class Observer:
             return run.said
         return await self._trainer.reports.said(run.id)
 
-    async def watch(self, run_id: str, seen: int = 0) -> AsyncIterator[Run | Event]:
+    async def watch(self, run_id: str, seen: int = 0) -> AsyncIterator[Run | Sequence[Event]]:
         """The run as it is, then events, new states, places in the queue as they come; the last is the run when over.
+
+        Events that are there come together, at most some hundreds.
 
         Args:
             run_id: The run.
@@ -59,9 +63,9 @@ class Observer:
         if not run.state.over:
             yield run
         while True:
-            async for event in self._events(run.id, seen):
-                yield event
-                seen = event.id
+            async for events in self._events(run.id, seen):
+                yield events
+                seen = events[-1].id
             if run.state.over:
                 yield run
                 return
@@ -72,27 +76,31 @@ class Observer:
             if (run.state, place) != before and not run.state.over:
                 yield run
 
-    async def _events(self, run_id: str, start: int) -> AsyncIterator[Event]:
+    async def _events(self, run_id: str, start: int) -> AsyncIterator[Sequence[Event]]:
         while True:
             events, following = await self._trainer.reports.events(run_id, start)
-            for event in events:
-                yield event
+            for first in range(0, len(events), TOGETHER):
+                yield events[first : first + TOGETHER]
+                await asyncio.sleep(0)  # others have their turn even if this watcher is never waited for
             if following == start:
                 return
             start = following
 
-    async def measured(self, run_id: str, start: int = 0, every: int = 1) -> AsyncIterator[Event]:
-        """The reports of metrics of a run, of each ``every`` one, from an id on.
+    async def measured(self, run_id: str, start: int = 0, points: int | None = None) -> AsyncIterator[Sequence[Event]]:
+        """What a run has measured, some hundreds of reports at a time.
+
+        Args:
+            run_id: The run.
+            start: The id of the event after which to begin.
+            points: Thin the reports out to about so many, those of each set of metrics by themselves.
 
         Raises:
             RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
         """
-        run, count = await self._trainer.at_hand(run_id), 0
-        async for event in self._events(run.id, start):
-            if event.kind == "metrics":
-                if count % every == 0:
-                    yield event
-                count += 1
+        run = await self._trainer.at_hand(run_id)
+        some = self._events(run.id, start) if points is None else self._trainer.reports.sample(run.id, points, start)
+        async for events in some:
+            yield [event for event in events if event.kind == "metrics"]
 
     async def summary(self, run_id: str) -> Said:
         """What a run has told, by its own file.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -91,6 +91,7 @@ class Reports(Protocol):
 
     async def said(self, run_id: str) -> Said: ...
     async def events(self, run_id: str, start: int) -> tuple[Sequence[Event], int]: ...
+    def sample(self, run_id: str, points: int, start: int = 0) -> AsyncIterator[Sequence[Event]]: ...
     async def artifacts(self, run_id: str) -> Sequence[KeptFile]: ...
     async def artifact(self, run_id: str, name: str) -> Path | None: ...
 

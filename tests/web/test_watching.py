@@ -19,6 +19,7 @@ from deepaas_core.web.rest import runs, watching
 from tests.machine import Machine
 from tests.web.test_runs import MODEL, as_problems
 
+POLYLINE = "{http://www.w3.org/2000/svg}polyline"
 DONE = Ending(RunState.SUCCEEDED, result=1)
 
 
@@ -167,10 +168,42 @@ async def test_many_reports_are_thinned_out(client, machine, run):
             file.write(json.dumps({"event": "metrics", "values": {"step": step, "loss": 1}}) + "\n")
     page = await (await client.get(f"/api/v1/runs/{run}/metrics?points=100")).json()
     assert page["reports"] == 50_000
-    assert [row["values"]["step"] for row in page["metrics"]] == list(range(0, 50_000, 500))
+    assert [row["values"]["step"] for row in page["metrics"]] == [*range(0, 50_000, 512), 49_999]
     assert (await (await client.get(f"/api/v1/runs/{run}")).json())["metrics"]["step"] == 49_999
     picture = await (await client.get(f"/api/v1/runs/{run}/plot.svg")).text()
     assert len(picture) < 50_000
+
+
+async def test_what_is_reported_seldom_is_not_thinned_out_with_the_rest(client, machine, run):
+    for step in range(2000):
+        machine.tell(run, "metrics", step=step, loss=1)
+        if step % 500 == 499:
+            machine.tell(run, "metrics", epoch=step // 500, val_loss=2)
+    page = await (await client.get(f"/api/v1/runs/{run}/metrics?points=10")).json()
+    assert [row["values"]["epoch"] for row in page["metrics"] if "epoch" in row["values"]] == [0, 1, 2, 3]
+    assert 6 <= len([row for row in page["metrics"] if "loss" in row["values"]]) <= 11
+    picture = await (await client.get(f"/api/v1/runs/{run}/plot.svg?points=10")).text()
+    lines = {line.get("data-name"): line.get("points") for line in ElementTree.fromstring(picture).iter(POLYLINE)}
+    assert len(lines["val_loss"].split()) == 4
+
+
+async def test_without_steps_or_epochs_curves_are_drawn_over_time(client, machine, run):
+    machine.tell(run, "metrics", loss=1)
+    assert ">seconds<" in await (await client.get(f"/api/v1/runs/{run}/plot.svg")).text()
+
+
+async def test_a_page_of_metrics_ends_before_it_is_too_long(client, machine, run):
+    for number in range(12):
+        machine.tell(run, "metrics", number=number, text="x" * 1_000_000)
+    seen, following = [], f"/api/v1/runs/{run}/metrics"
+    while following:
+        response = await client.get(following)
+        assert response.content_length < 6_000_000
+        page = await response.json()
+        seen.append([row["values"]["number"] for row in page["metrics"]])
+        following = page["next"]
+    assert [number for numbers in seen for number in numbers] == list(range(12))
+    assert len(seen) == 3
 
 
 async def test_what_is_no_event_is_passed_over(client, machine, run):
@@ -186,7 +219,7 @@ async def test_learning_curves_are_a_sound_picture_whatever_is_reported(client, 
     empty = await client.get(f"/api/v1/runs/{run}/plot.svg")
     assert (empty.status, empty.content_type) == (200, "image/svg+xml")
     ElementTree.fromstring(await empty.text())
-    machine.tell(run, "metrics", epoch=1, loss=0.5, val_loss=1e308, same=3, **{"<b>&": -1e308})
+    machine.tell(run, "metrics", epoch=1, loss=0.5, val_loss=1e308, same=3, **{"<b>&\x1b\0": -1})
     machine.tell(run, "metrics", epoch=2, loss=None, val_loss=-1e308, same=3, text="x", flag=True)
     picture = await (await client.get(f"/api/v1/runs/{run}/plot.svg")).text()
     ElementTree.fromstring(picture)

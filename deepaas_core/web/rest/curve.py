@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 Points = Sequence[tuple[float, float]]
@@ -35,9 +35,9 @@ def draw(title: str, axis: str, lines: Mapping[str, Points]) -> str:
     height = TOP + max(1, len(panels)) * (PANEL + GAP) + 8
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-        f' role="img"><title>{escape(title)}</title><style>{_STYLE}</style>',
+        f' role="img"><title>{_text(title)}</title><style>{_STYLE}</style>',
         f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
-        f'<text class="title" x="16" y="24" font-size="15">{escape(title)}</text>',
+        f'<text class="title" x="16" y="24" font-size="15">{_text(title)}</text>',
     ]
     if not panels:
         parts.append(f'<text class="text" x="16" y="{TOP + 40}">No numbers have been reported yet.</text>')
@@ -46,12 +46,17 @@ def draw(title: str, axis: str, lines: Mapping[str, Points]) -> str:
     return "\n".join([*parts, "</svg>"])
 
 
-def _panels(lines: Mapping[str, Points]) -> Sequence[Sequence[str]]:
+def chosen(names: Iterable[str]) -> Sequence[str]:
+    """Which of these metrics there is room for in one picture."""
+    return [name for panel in _panels(names) for name in panel]
+
+
+def _panels(names: Iterable[str]) -> Sequence[Sequence[str]]:
     groups: dict[str, list[str]] = {}
-    for name in lines:
+    for name in names:
         base = name.removeprefix("val_").removeprefix("train_").removeprefix("test_")
         groups.setdefault(base, []).append(name)
-    return [names[:MAX_LINES] for names in list(groups.values())[:MAX_PANELS]]
+    return [group[:MAX_LINES] for group in list(groups.values())[:MAX_PANELS]]
 
 
 def _panel(names: Sequence[str], lines: Mapping[str, Points], axis: str, top: float) -> Sequence[str]:
@@ -67,15 +72,15 @@ def _panel(names: Sequence[str], lines: Mapping[str, Points], axis: str, top: fl
         x, y = across(value), top + PANEL - BOTTOM + 16
         parts.append(f'<text class="text" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{value:g}</text>')
     parts.append(
-        f'<text class="text" x="{WIDTH - RIGHT}" y="{top + PANEL + 2:.1f}" text-anchor="end">{escape(axis)}</text>'
+        f'<text class="text" x="{WIDTH - RIGHT}" y="{top + PANEL + 2:.1f}" text-anchor="end">{_text(axis)}</text>'
     )
     x = float(LEFT)
     for number, name in enumerate(names):
         shown = name if len(name) <= 40 else name[:39] + "…"
         path = " ".join(f"{across(px):.1f},{up(py):.1f}" for px, py in lines[name])
         parts.append(f'<path class="line c{number}" d="M{x:.0f} {top + 10:.0f}h14"/>')
-        parts.append(f'<text class="title" x="{x + 20:.0f}" y="{top + 14:.0f}">{escape(shown)}</text>')
-        parts.append(f'<polyline class="line c{number}" points="{path}"/>')
+        parts.append(f'<text class="title" x="{x + 20:.0f}" y="{top + 14:.0f}">{_text(shown)}</text>')
+        parts.append(f'<polyline class="line c{number}" data-name="{_text(name)}" points="{path}"/>')
         if len(lines[name]) == 1:  # a line of one point is invisible
             [(px, py)] = lines[name]
             parts.append(f'<circle class="line c{number}" cx="{across(px):.1f}" cy="{up(py):.1f}" r="3"/>')
@@ -107,3 +112,8 @@ class _Scale:
         first = math.ceil(self._least / step)
         places = [(first + number) * step for number in range(8)]
         return [float(f"{place:.12g}") for place in places if place <= self._most]
+
+
+def _text(text: str) -> str:
+    """Text as XML can hold it."""
+    return escape("".join(letter if letter.isprintable() else "\ufffd" for letter in text))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from deepaas_core.domain.reports import Event, Said, is_number
+from deepaas_core.domain.reports import Event, is_number
 from deepaas_core.domain.training import Run
 from deepaas_core.errors import InvalidInput, Issue, NotAcceptable
 from deepaas_core.telemetry.logs import request_id
@@ -25,6 +25,8 @@ from deepaas_core.web.rest.runs import RUN, base_of, iso, present_runs, whole_nu
 
 DEFAULT_REPORTS, MAX_REPORTS = 1000, 10_000
 DEFAULT_POINTS, MAX_POINTS = 400, 5000
+#: A page of metrics ends soon after this, however few reports are on it.
+MAX_PAGE_BYTES = 4 * 2**20
 #: An event stream says something this often, so that nobody on the way takes it for dead.
 STILL_HERE_S = 10.0
 #: What an event stream's last message is called; who comes back with it has seen everything.
@@ -53,11 +55,14 @@ async def get_events(request: web.Request) -> web.StreamResponse:
 
 
 async def _send_events(
-    response: web.StreamResponse, first: Run | Event, watching: AsyncIterator[Run | Event], request: web.Request
+    response: web.StreamResponse,
+    first: Run | Sequence[Event],
+    watching: AsyncIterator[Run | Sequence[Event]],
+    request: web.Request,
 ) -> bool:
-    upcoming: asyncio.Task[Run | Event] | None = None
+    upcoming: asyncio.Task[Run | Sequence[Event]] | None = None
     try:
-        message: Run | Event | None = first
+        message: Run | Sequence[Event] | None = first
         while True:
             if message is not None:
                 await response.write(await _message(message, request))
@@ -78,48 +83,58 @@ async def _send_events(
                 await upcoming
 
 
-async def _message(message: Run | Event, request: web.Request) -> bytes:
-    if isinstance(message, Event):
-        data = orjson.dumps({"at": iso(message.at), **message.values}, option=orjson.OPT_NON_STR_KEYS)
-        return b"id: %d\nevent: %b\ndata: %b\n\n" % (message.id, message.kind.encode(), data)
+async def _message(message: Run | Sequence[Event], request: web.Request) -> bytes:
+    if not isinstance(message, Run):
+        return b"".join(map(_event, message))
     [run] = await present_runs([message], request)
     document = orjson.dumps(run)
     name = b"id: end\nevent: end" if message.state.over else b"event: state"
     return b"%b\ndata: %b\n\n" % (name, document)
 
 
+def _event(event: Event) -> bytes:
+    data = orjson.dumps({"at": iso(event.at), **event.values})
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.id, event.kind.encode(), data)
+
+
 async def get_metrics(request: web.Request) -> web.StreamResponse:
     """What a run has measured: as JSON, a page at a time, or all of it as CSV."""
     run_id, observer = request.match_info["run"], request.app[OBSERVER]
     said = await observer.summary(run_id)
-    every = _every(said, request.query.get("points"))
+    points = _points(request) if "points" in request.query else None
     if _wants_csv(request):
-        return await _send_csv(request, observer.measured(run_id, 0, every), list(said.metrics))
+        return await _send_csv(request, _one_by_one(observer.measured(run_id, 0, points)), list(said.metrics))
     limit = whole_number("limit", request.query.get("limit"), DEFAULT_REPORTS, MAX_REPORTS)
-    if "points" in request.query:
+    if points is not None:
         limit = MAX_POINTS
-    rows: list[Event] = []
-    async for event in observer.measured(run_id, _place(request.query.get("after", "0")), every):
-        rows.append(event)
-        if len(rows) > limit:
+    rows: list[bytes] = []
+    size, last, following = 0, 0, None
+    after = _place(request.query.get("after", "0"))
+    async for event in _one_by_one(observer.measured(run_id, after, points)):
+        if len(rows) == limit or size > MAX_PAGE_BYTES:
+            following = str(request.rel_url.update_query(after=last))
             break
-    following = str(request.rel_url.update_query(after=rows[limit - 1].id)) if len(rows) > limit else None
+        rows.append(orjson.dumps({"at": iso(event.at), "values": event.values}))
+        size, last = size + len(rows[-1]), event.id
     return json_response(
         {
             "run": run_id,
             "reports": said.reports,
             "last": dict(said.metrics),
-            "metrics": [{"at": iso(event.at), "values": dict(event.values)} for event in rows[:limit]],
+            "metrics": [orjson.Fragment(row) for row in rows],
             "next": following,
         }
     )
 
 
-def _every(said: Said, points: str | None) -> int:
-    """Which reports to take for so many points; all of them if nobody asks for fewer."""
-    if points is None:
-        return 1
-    return max(1, -(-said.reports // whole_number("points", points, DEFAULT_POINTS, MAX_POINTS)))
+async def _one_by_one(measured: AsyncIterator[Sequence[Event]]) -> AsyncIterator[Event]:
+    async for events in measured:
+        for event in events:
+            yield event
+
+
+def _points(request: web.Request) -> int:
+    return whole_number("points", request.query.get("points"), DEFAULT_POINTS, MAX_POINTS)
 
 
 def _wants_csv(request: web.Request) -> bool:
@@ -155,21 +170,28 @@ async def get_plot(request: web.Request) -> web.Response:
     run = await request.app[TRAINER].get(request.match_info["run"])
     observer = request.app[OBSERVER]
     said = await observer.summary(run.id)
-    every = _every(said, request.query.get("points", str(DEFAULT_POINTS)))
-    axis = next((name for name in _AXES if is_number(said.metrics.get(name))), "report")
-    lines: dict[str, list[tuple[float, float]]] = {}
-    number = 0
-    async for event in observer.measured(run.id, 0, every):
-        x = event.values.get(axis, number)
-        number += every
-        for name, value in event.values.items():
-            if name != axis and is_number(value) and is_number(x):
-                lines.setdefault(name, []).append((float(x), float(value)))
-    picture = curve.draw(f"{run.model} · {run.id[:8]} · {run.state}", axis, lines)
+    axis = next((name for name in _AXES if is_number(said.metrics.get(name))), "seconds")
+    names = curve.chosen([name for name, value in said.metrics.items() if name != axis and not isinstance(value, str)])
+    lines: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    x = None  # a report that does not say where it is comes with the one before
+    async for event in _one_by_one(observer.measured(run.id, 0, _points(request))):
+        told = event.values.get(axis) if axis != "seconds" else _seconds(run, event)
+        x = float(told) if is_number(told) else x
+        for name in names:
+            value = event.values.get(name)
+            if x is not None and is_number(value):
+                lines[name].append((x, float(value)))
+    title = f"{run.model} · {run.id[:8]} · {run.state}"
+    drawn = {name: points for name, points in lines.items() if points}
+    picture = await asyncio.to_thread(curve.draw, title, axis, drawn)
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-cache"}
     return web.Response(
         body=picture.encode("utf-8", "replace"), content_type="image/svg+xml", charset="utf-8", headers=headers
     )
+
+
+def _seconds(run: Run, event: Event) -> float | None:
+    return (event.at - (run.started_at or run.created_at)).total_seconds() if event.at else None
 
 
 async def list_artifacts(request: web.Request) -> web.Response:
