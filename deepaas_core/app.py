@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from deepaas_core import errors
@@ -22,7 +23,7 @@ from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.companion import keep
 from deepaas_core.executors.inline import Inline
-from deepaas_core.executors.pool import Limits, Pool
+from deepaas_core.executors.pool import Check, Limits, Pool
 from deepaas_core.executors.process import Launch, StartFailed
 from deepaas_core.executors.process import describe as describe_process
 from deepaas_core.executors.runs import RunProcesses
@@ -32,6 +33,7 @@ from deepaas_core.plugins.environments import read_environments
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.renewer import Renewer
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
 from deepaas_core.stores.sql import SqlRunStore
@@ -145,6 +147,12 @@ def found_by(settings: Settings, only: Collection[str] = ()) -> Discovery:
     return discover(only or settings.models.only, environments=environments)
 
 
+def installed_by_now(settings: Settings) -> Discovery:
+    """As ``found_by``, but a model that is wanted and gone is simply not there."""
+    environments = read_environments(settings.models.environments, environments_of(settings.store))
+    return discover(environments=environments).of(settings.models.only)
+
+
 def launch_of(source: Source, settings: Settings, scratch: Path | None, model_dir: Path | None) -> Launch:
     """How a worker of this model is started."""
     workers = settings.workers_for(source.name)
@@ -172,7 +180,7 @@ def guard_of(settings: Settings) -> Guard:
         raise errors.SettingsError(f"fetch.allow: {error}") from error
 
 
-def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Executor:
+def executor_of(settings: Settings, launch: Launch, on_change: OnChange, check: Check) -> Executor:
     """The executor that the settings ask for."""
     workers = settings.workers_for(launch.model)
     delay_ms = workers.max_batch_delay_ms
@@ -187,7 +195,7 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange) -> Exec
     )
     if workers.executor == "inline" and launch.environment is None:
         return Inline(launch, limits, on_change)
-    return Pool(launch, limits, on_change)
+    return Pool(launch, limits, on_change, check)
 
 
 def trainer_of(settings: Settings, store: SqlRunStore) -> Trainer:
@@ -244,7 +252,7 @@ def _listener_of(settings: Settings, catalog: Catalog, trainer: Trainer, scratch
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]]:
+async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening, Renewer]]:
     """A server that accepts requests; on leaving, it drains and leaves nothing behind.
 
     Raises:
@@ -259,11 +267,16 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]
         await trainer.recover()
         served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 
+        async def folder_of(name: str) -> Path | None:
+            served[name] = (await trainer.current(name)).folder
+            return served[name]
+
         def make_executor(source: Source, on_change: OnChange) -> Executor:
             launch = launch_of(source, settings, folders.worker(source.name), served[source.name])
-            return executor_of(settings, launch, on_change)
+            return executor_of(settings, launch, on_change, partial(inspect, source))
 
         catalog = Catalog(found.sources, found.problems, make_executor, inspect, served)
+        renewer = Renewer(catalog, partial(installed_by_now, settings), folder_of)
         listener = _listener_of(settings, catalog, trainer, folders.scratch)
 
         connect(trainer, catalog)
@@ -271,10 +284,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening]
         catalog.start()
         await trainer.resume()
         saying = _say_that_we_are_here(settings, folders.instance, listener.port)
+        renewing = asyncio.create_task(renewer.run())
         try:
-            yield catalog, listener
+            yield catalog, listener, renewer
         finally:
             saying.cancel()
+            renewing.cancel()
             await _stop(listener, catalog, trainer, settings.shutdown.drain_s)
             await store.close()
     finally:
@@ -313,7 +328,8 @@ async def _serve(settings: Settings, on_ready: OnReady) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop_or_quit, stopped)
-    async with running(settings) as (catalog, listener):
+    async with running(settings) as (catalog, listener, renewer):
+        _on_hangup(loop, renewer.ask, stopped.set)
         settled = asyncio.create_task(catalog.settled())
         waiting = asyncio.create_task(stopped.wait())
         await asyncio.wait([settled, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -323,6 +339,27 @@ async def _serve(settings: Settings, on_ready: OnReady) -> int:
         settled.cancel()
         log.info("stopping")
     return 0
+
+
+def _on_hangup(loop: asyncio.AbstractEventLoop, renew: Callable[[], None], stop: Callable[[], None]) -> None:
+    """SIGHUP renews the models, unless it tells that the terminal has gone from which the server was started."""
+    bound = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()  # else it was started by nohup
+
+    def hung_up() -> None:
+        if bound and not _has_terminal():
+            stop()
+        else:
+            renew()
+
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _stop_or_quit(stopped: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from deepaas_core.settings import Settings
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
-from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, STATE, STOP
+from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, PROBLEMS, STATE, STOP
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,13 @@ class Front:
         self._trainer: Trainer | None = None
         self._predictor: Predictor | None = None
         answers = {COUNTS: self._counts}
-        notes: dict[str, Note] = {HELLO: self.hello.set_result, STATE: self._state, MOVED: self._moved, STOP: self.stop}
+        notes: dict[str, Note] = {
+            HELLO: self.hello.set_result,
+            STATE: self._state,
+            PROBLEMS: self._problems,
+            MOVED: self._moved,
+            STOP: self.stop,
+        }
         self._link = Link(connection, answers, notes, closed=lambda: os._exit(0))
 
     def stop(self, drain_s: float) -> None:
@@ -97,10 +103,17 @@ class Front:
     def _state(self, state: Mapping[str, Any]) -> None:
         assert self._catalog is not None
         source = Source.from_plain(state["source"])
+        if not self._catalog.serves(source.name):
+            self._catalog.add(source)
         entry = self._catalog.entry(source.name)
-        entry.source = source
         entry.model_dir = Path(state["model_dir"]) if state["model_dir"] else None
+        entry.notice = state["notice"]
         self._remotes[source.name].told(state)
+        entry.comes_from(source)
+
+    def _problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
+        assert self._catalog is not None
+        self._catalog.complain(Problem(**problem) for problem in problems)
 
     def _moved(self, _: str) -> None:
         if self._trainer is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Capability
+from deepaas_core.domain.model import Capability, Source
 from deepaas_core.executors.streaming import Pieces
 
 
@@ -138,8 +138,12 @@ class Executor(Protocol):
         """
         ...
 
-    async def replace(self, model_dir: Path | None) -> None:
-        """Serve another trained model: the new one is warm before it gets its first call, none is lost.
+    async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:
+        """Serve another trained model, or other code: the new is warm before it gets its first call, none is lost.
+
+        Args:
+            model_dir: Folder of the trained model to serve from now on; None for none.
+            source: Where to load the code from, as it is installed now; None leaves that as it was.
 
         Raises:
             ModelNotReady: The new one could not be started; the old one goes on.

@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from deepaas_core import errors
+from deepaas_core.domain.model import Source
 from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange, Result, failure
 from deepaas_core.executors.pool import Limits
 from deepaas_core.executors.process import Launch
@@ -144,7 +145,10 @@ class Inline:
         loop.run_in_executor(self._threads, pump).add_done_callback(self._done)
         return pieces
 
-    async def replace(self, model_dir: Path | None) -> None:
+    async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:
+        if source is not None:
+            reason = "it runs inside the server (workers.executor), where code is loaded once; start the server again"
+            raise errors.ModelNotReady(self._launch.model, reason)
         if model_dir is not None:
             os.environ["DEEPAAS_CORE_MODEL_DIR"] = str(model_dir)  # one process, so the last model replaced wins
         await self._start()

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Capability
+from deepaas_core.domain.model import Capability, Source
 from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange
 from deepaas_core.executors.batching import Linger
 from deepaas_core.executors.deadlines import Deadlines
@@ -35,8 +35,14 @@ SOUND_S = 10.0
 CRASH_PAUSE_MAX_S = 5.0
 #: How often the memory of the workers is looked at, when it has a limit.
 MEMORY_LOOK_S = 1.0
+#: The members of a description by which calls are checked and answers told.
+_OFFER = ("capabilities", "arguments", "signature", "response")
 #: How long a call that was taken back may still be in front of the worker before it is looked at again.
 RECHECK_S = 0.5
+
+
+#: Raises ``PluginError`` for a description that a model cannot be made from.
+Check = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True)
@@ -60,11 +66,23 @@ class _Slot:
     keeper: asyncio.Task[None] | None = None
     recycling: bool = False
 
+    def filled(self) -> bool:
+        return self.worker is not None
+
 
 class Pool:
-    """The workers of one model. Implements ``executors.base.Executor``."""
+    """The workers of one model. Implements ``executors.base.Executor``.
 
-    def __init__(self, launch: Launch, limits: Limits, on_change: OnChange = lambda: None):
+    Args:
+        launch: How a worker is started.
+        limits: What the pool may hold.
+        on_change: Told of every change.
+        check: Looks at what a replacement offers, before that gets its first call.
+    """
+
+    def __init__(
+        self, launch: Launch, limits: Limits, on_change: OnChange = lambda: None, check: Check = lambda _: None
+    ):
         self.state = ExecutorState.STARTING
         self.reason = ""
         self.description: Mapping[str, Any] | None = None
@@ -72,8 +90,10 @@ class Pool:
         self._launch = launch
         self._limits = limits
         self._on_change = on_change
+        self._check = check
         self._queue: deque[Ticket] = deque()
         self._ready: list[Worker] = []
+        self._workers: set[Worker] = set()
         self._slots = [_Slot() for _ in range(limits.workers)]
         self._background: set[asyncio.Task[None]] = set()
         self._numbers = count(1)
@@ -113,15 +133,47 @@ class Pool:
         self._dispatch()
         return ticket
 
-    async def replace(self, model_dir: Path | None) -> None:
+    async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:
         async with self._replacing:
-            before, self._launch = self._launch, replace(self._launch, model_dir=model_dir)
-            for slot in self._slots:
-                try:
-                    await self._replace_in(slot)
-                except StartFailed as error:
+            before = self._launch
+            self._launch = replace(before, model_dir=model_dir)
+            if source is not None:
+                self._launch = replace(self._launch, target=source.target, environment=source.environment)
+            try:
+                await self._replace_all()
+            except StartFailed as error:
+                if self._ready:
                     self._launch = before
-                    raise errors.ModelNotReady(before.model, f"its replacement failed to start. {error}") from error
+                elif self.state is ExecutorState.FAILED:
+                    self._change(self.state, str(error))
+                raise errors.ModelNotReady(before.model, f"its replacement failed to start. {error}") from error
+            except BaseException:
+                self._launch = before
+                raise
+
+    async def _replace_all(self) -> None:
+        """Replace the workers one by one; all at once if the new ones offer something else than the old ones."""
+        warm: list[tuple[_Slot, Worker, Mapping[str, Any]]] = []
+        try:
+            for slot in self._slots:
+                worker = self._hire()
+                description = await self._checked(worker)
+                warm.append((slot, worker, description))
+                if self.description is None or _offers_the_same(description, self.description):
+                    self._take_over(warm)
+            self._take_over(warm)
+        finally:
+            for _, worker, _ in warm:
+                worker.kill("its replacement was given up")
+
+    async def _checked(self, worker: Worker) -> Mapping[str, Any]:
+        description = await worker.start()
+        try:
+            self._check(description)
+        except errors.PluginError as error:
+            worker.kill("it cannot be offered")
+            raise StartFailed(str(error)) from error
+        return description
 
     async def close(self, drain_s: float) -> None:
         self._change(ExecutorState.STOPPED, "The server is stopping.")
@@ -134,7 +186,7 @@ class Pool:
             if slot.keeper is not None:
                 slot.keeper.cancel()
         left_s = max(0.0, deadline - asyncio.get_running_loop().time())
-        leaving = [slot.worker.retire(left_s) for slot in self._slots if slot.worker and not slot.worker.gone.done()]
+        leaving = [worker.retire(left_s) for worker in self._workers]
         keepers = [slot.keeper for slot in self._slots if slot.keeper]
         await asyncio.gather(*leaving, *keepers, *self._background, return_exceptions=True)
 
@@ -271,22 +323,36 @@ class Pool:
             if pause_s > 0.1:
                 await asyncio.sleep(pause_s)
 
+    def _hire(self) -> Worker:
+        worker = Worker(self._launch, self)
+        self._workers.add(worker)
+        worker.gone.add_done_callback(lambda _: self._workers.discard(worker))
+        return worker
+
     async def _fill(self, slot: _Slot) -> None:
         """Bring up a worker for the slot, unless a replacement has done so already."""
-        if slot.worker is None:
-            worker = Worker(self._launch, self)
-            description = await worker.start()
+        if slot.filled():
+            return
+        worker = self._hire()
+        description = await worker.start()
+        if slot.filled():
+            worker.kill("a replacement was quicker")
+        else:
             slot.worker = worker
             self._admitted(worker, description)
 
-    async def _replace_in(self, slot: _Slot) -> None:
-        worker = Worker(self._launch, self)
-        description = await worker.start()
-        old, slot.worker = slot.worker, worker
-        self._admitted(worker, description)
-        if old is not None and not old.gone.done():
-            self._ready.remove(old)
-            self._do_later(old.retire(within_s=3600.0))  # its calls end by their own deadlines
+    def _take_over(self, warm: list[tuple[_Slot, Worker, Mapping[str, Any]]]) -> None:
+        """Let warm workers take the places of the old ones, within one pass of the loop."""
+        olds = [slot.worker for slot, _, _ in warm]
+        for slot, worker, _ in warm:
+            slot.worker = worker
+        for old in olds:
+            if old in self._ready:
+                self._ready.remove(old)
+                self._do_later(old.retire(within_s=3600.0))  # its calls end by their own deadlines
+        for _, worker, description in warm:
+            self._admitted(worker, description)
+        warm.clear()
 
     def _recycle(self, worker: Worker, reason: str) -> None:
         """Let a new worker take the place of this one, as in ``replace``: warm first, no call lost."""
@@ -299,7 +365,8 @@ class Pool:
 
     async def _recycle_in(self, slot: _Slot) -> None:
         try:
-            await self._replace_in(slot)
+            worker = self._hire()
+            self._take_over([(slot, worker, await worker.start())])
         except StartFailed as error:  # the old one serves on, and is looked at again after its next call
             log.error("worker did not start", extra={"model": self._launch.model, "reason": str(error)})
         finally:
@@ -373,6 +440,12 @@ class Pool:
     def _change(self, state: ExecutorState, reason: str) -> None:
         self.state, self.reason = state, reason
         self._on_change()
+
+
+def _offers_the_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a call that was checked against one description fits the other, and is answered by the same version."""
+    versions = {str((told.get("metadata") or {}).get("version")) for told in (one, other)}
+    return len(versions) == 1 and all(one.get(key) == other.get(key) for key in _OFFER)
 
 
 def _load(worker: Worker) -> int:

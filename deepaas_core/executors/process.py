@@ -256,9 +256,11 @@ class Worker:
 
     async def retire(self, within_s: float) -> None:
         """Let the worker finish what it holds, for so long at most, and end it."""
-        self._ending = "retired"
+        self._ending = self._ending or "retired"
         self._closing = True
-        if not self.pending and not self._outgoing:
+        if not self._ready.done():
+            self.kill("not needed any more")
+        elif not self.pending and not self._outgoing:
             self._hang_up()
         try:
             async with asyncio.timeout(within_s):
@@ -382,6 +384,8 @@ class Worker:
         if self._writing:
             self._writing = False
             self._loop.remove_writer(self._socket.fileno())
+        if self._closing and not self.pending:
+            self._hang_up()
 
     def _readable(self) -> None:
         try:

@@ -7,10 +7,12 @@ that however many processes speak HTTP, a model has one queue and one set of wor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from deepaas_core import errors
+from deepaas_core.domain.model import Source
 from deepaas_core.executors.base import Activity, Call, Executor, ExecutorState, OnChange, Result
 from deepaas_core.executors.link import Link, Reply
 from deepaas_core.executors.worker import frames
@@ -41,8 +43,10 @@ class Remote:
         media_type, path, duration_s = reply.value
         return Result(bytes(reply.body), media_type, Path(path) if path else None, duration_s, reply.pieces)
 
-    async def replace(self, model_dir: Path | None) -> None:
-        await self._link.ask(REPLACE, {"model": self._model, "model_dir": model_dir and str(model_dir)})
+    async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:
+        folder = model_dir and str(model_dir)
+        value = {"model": self._model, "model_dir": folder, "source": source and asdict(source)}
+        await self._link.ask(REPLACE, value)
 
     async def close(self, drain_s: float) -> None:
         self.state, self.reason = ExecutorState.STOPPED, "The server is stopping."

@@ -6,6 +6,7 @@ nobody else's.
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections import defaultdict
@@ -37,6 +38,15 @@ class Discovery:
     sources: tuple[Source, ...]
     problems: tuple[Problem, ...] = ()
 
+    def of(self, names: Collection[str]) -> Discovery:
+        """What is declared under these names; under any, if there are none."""
+        if not names:
+            return self
+        return Discovery(
+            tuple(source for source in self.sources if source.name in names),
+            tuple(problem for problem in self.problems if problem.name in names),
+        )
+
 
 def discover(
     only: Collection[str] = (), path: Sequence[str] | None = None, environments: Sequence[Environment] = ()
@@ -51,6 +61,7 @@ def discover(
     Raises:
         PluginError: A model that is wanted by name is not declared by any package.
     """
+    importlib.invalidate_caches()  # what was installed since we looked last is found, too
     declared, problems = _declared(path, environments)
     sources: list[Source] = []
     for name, claims in sorted(declared.items()):
@@ -59,12 +70,7 @@ def discover(
             sources.append(claims[0])
         else:
             problems.append(problem)
-    if not only:
-        return Discovery(tuple(sources), tuple(problems))
-    found = Discovery(
-        tuple(source for source in sources if source.name in only),
-        tuple(problem for problem in problems if problem.name in only),
-    )
+    found = Discovery(tuple(sources), tuple(problems)).of(only)
     missing = set(only) - {source.name for source in found.sources} - {problem.name for problem in found.problems}
     if missing:
         raise PluginError(_not_installed(missing, declared))

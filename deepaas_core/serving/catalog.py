@@ -19,7 +19,8 @@ from deepaas_core.executors.base import Executor, ExecutorState, OnChange
 log = logging.getLogger(__name__)
 
 MakeExecutor = Callable[[Source, OnChange], Executor]
-Watcher = Callable[["Entry"], None]
+#: Told which entry has changed; None for the list of models that cannot be offered.
+Watcher = Callable[["Entry | None"], None]
 Inspect = Callable[[Source, Mapping[str, Any]], Model]
 
 
@@ -28,6 +29,7 @@ class Entry:
 
     Attributes:
         model_dir: The folder of the trained model it serves; None when there is none.
+        notice: Why what is served is not what is installed now; empty when it is.
         switching: Held while its workers are replaced.
     """
 
@@ -41,6 +43,7 @@ class Entry:
     ):
         self.source = source
         self.model_dir = model_dir
+        self.notice = ""
         self.switching = asyncio.Lock()
         self.model: Model | None = None
         self._inspect = inspect
@@ -59,7 +62,7 @@ class Entry:
 
     @property
     def reason(self) -> str:
-        return self._complaint or self.executor.reason
+        return self._complaint or self.executor.reason or self.notice
 
     @property
     def answers(self) -> bool:
@@ -75,6 +78,12 @@ class Entry:
         if self.model is None or not self.answers:
             raise errors.ModelNotReady(self.name, self.reason or "It is still starting.")
         return self.model
+
+    def comes_from(self, source: Source) -> None:
+        """Take over what a package says of itself now."""
+        if source != self.source:
+            self.source, self._described = source, None
+            self._executor_changed()
 
     def _executor_changed(self) -> None:
         description = self.executor.description
@@ -109,11 +118,11 @@ class Catalog:
         self.revision = 0
         self._watchers: list[Watcher] = []
         self.problems = tuple(problems)
+        self._make_executor, self._inspect = make_executor, inspect
         self._change = asyncio.Event()
-        self._entries = {
-            source.name: Entry(source, make_executor, inspect, self._changed, model_dirs.get(source.name))
-            for source in sorted(sources, key=lambda source: source.name)
-        }
+        self._entries: dict[str, Entry] = {}
+        for source in sources:
+            self._put(source, model_dirs.get(source.name))
 
     def start(self) -> None:
         """Begin to bring up every model, side by side."""
@@ -178,21 +187,39 @@ class Catalog:
         self._changed(entry)
 
     async def renew(self, source: Source) -> None:
-        """Let a model's code be loaded anew, as its package is now; the workers are replaced one by one.
+        """Let a model's code be loaded anew, as its package is now; warm before the first call reaches it.
 
         Raises:
-            ModelNotReady: The new code does not start; the old workers go on.
+            ModelNotReady: The new code does not start. The old workers go on, if there are any, and the entry's
+                ``notice`` says so.
         """
         entry = self.entry(source.name)
         async with entry.switching:
-            before, entry.source = entry.source, source
             try:
-                await entry.executor.replace(entry.model_dir)
-            except BaseException:
-                entry.source = before
+                await entry.executor.replace(entry.model_dir, source)
+            except errors.ModelNotReady as error:
+                if entry.answers:
+                    self.note(entry.name, f"The code loaded before goes on, not what is installed now: {error.reason}")
                 raise
-            finally:
-                self._changed(entry)
+            entry.comes_from(source)
+            self.note(entry.name, "")
+
+    def note(self, name: str, notice: str) -> None:
+        """Say why what is served is not what is installed now; nothing if it is."""
+        entry = self.entry(name)
+        entry.notice = notice
+        self._changed(entry)
+
+    def add(self, source: Source, model_dir: Path | None = None) -> None:
+        """Offer one more model, and begin to bring it up."""
+        entry = self._put(source, model_dir)
+        entry.executor.start()
+        self._changed(entry)
+
+    def complain(self, problems: Iterable[Problem]) -> None:
+        """List other models than before that are declared and cannot be offered."""
+        self.problems = tuple(problems)
+        self._changed(None)
 
     async def close(self, drain_s: float) -> None:
         """Stop every model, letting what has begun finish within ``drain_s`` seconds."""
@@ -202,7 +229,12 @@ class Catalog:
         """Call somebody after each change of a model."""
         self._watchers.append(watcher)
 
-    def _changed(self, entry: Entry) -> None:
+    def _put(self, source: Source, model_dir: Path | None) -> Entry:
+        entry = Entry(source, self._make_executor, self._inspect, self._changed, model_dir)
+        self._entries = dict(sorted({**self._entries, source.name: entry}.items()))
+        return entry
+
+    def _changed(self, entry: Entry | None) -> None:
         self.revision += 1
         self._change.set()
         for watcher in self._watchers:

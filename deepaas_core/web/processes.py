@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from deepaas_core import errors
+from deepaas_core.domain.model import Source
 from deepaas_core.domain.training import Run
 from deepaas_core.executors import remote
 from deepaas_core.executors.link import Link, LinkClosed, Reply
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 #: The program that an HTTP process runs.
 PROGRAM = "deepaas_core.front"
 #: What is told over the link, and what is asked besides calls.
-HELLO, STATE, MOVED, STOP = "hello", "state", "moved", "stop"
+HELLO, STATE, PROBLEMS, MOVED, STOP = "hello", "state", "problems", "moved", "stop"
 JOIN, COUNTS, METRICS = "join", "counts", "metrics"
 #: How long a scrape waits for a process that is busy; its last known counts are shown then.
 COUNTS_TIMEOUT_S = 1.0
@@ -66,7 +67,7 @@ class HttpProcess:
         self.described[entry.name] = description
         folder = entry.model_dir and str(entry.model_dir)
         state = remote.state_of(entry.executor, with_description=news)
-        self.link.tell(STATE, {"source": asdict(entry.source), "model_dir": folder, **state})
+        self.link.tell(STATE, {"source": asdict(entry.source), "model_dir": folder, "notice": entry.notice, **state})
 
     async def fetch_counts(self) -> None:
         """Ask the process what it has counted by now."""
@@ -213,8 +214,11 @@ class HttpProcesses:
         return await remote.answer_call(self._catalog.entry(value["model"]).executor, value, body)
 
     async def _replace(self, value: Mapping[str, Any], _: frames.Buffer) -> Reply:
-        folder = value["model_dir"]
-        await self._catalog.switch(value["model"], Path(folder) if folder else None)
+        folder, source = value["model_dir"], value["source"]
+        if source is None:
+            await self._catalog.switch(value["model"], Path(folder) if folder else None)
+        else:
+            await self._catalog.renew(Source.from_plain(source))
         return Reply()
 
     async def _metrics(self, accept: str, _: frames.Buffer) -> Reply:
@@ -229,9 +233,12 @@ class HttpProcesses:
 
     # What the processes are told.
 
-    def _changed(self, entry: Entry) -> None:
+    def _changed(self, entry: Entry | None) -> None:
         for process in self._processes:
-            process.push(entry)
+            if entry is not None:
+                process.push(entry)
+            elif process.joined and process.link is not None:
+                process.link.tell(PROBLEMS, [asdict(problem) for problem in self._catalog.problems])
 
     def _moved_here(self, run: Run) -> None:
         self._tell_moved(run.id)

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from deepaas_core import errors
+from deepaas_core.domain.model import Source
 from deepaas_core.executors.base import ExecutorState
 from deepaas_core.executors.inline import Inline
 from deepaas_core.executors.pool import Limits, Pool
@@ -210,6 +211,31 @@ async def test_a_replacement_that_does_not_start_leaves_the_old_one(tmp_path, mo
         await pool.replace(tmp_path)
     assert answer(await pool.call(told(1))) == 1
     await pool.close(drain_s=1.0)
+
+
+async def test_a_replacement_overtakes_a_start_that_hangs(tmp_path, monkeypatch):
+    code = tmp_path / "slow_one.py"
+    code.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    pool = Pool(Launch(model="slow", target="slow_one"), Limits())
+    pool.start()
+    await until(lambda: pool._workers)
+    code.write_text("def predict_data(data): return data\n")
+    await pool.replace(None, Source("m", "g", "slow_one", "d", "1"))
+    assert answer(await pool.call(told(1))) == 1
+    await pool.close(drain_s=1.0)
+    await until(lambda: not pool._workers)
+
+
+async def test_closing_ends_a_replacement_that_still_starts(pool, tmp_path, monkeypatch):
+    (tmp_path / "hangs_at_import.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    replacing = asyncio.ensure_future(pool.replace(None, Source("m", "g", "hangs_at_import", "d", "1")))
+    await until(lambda: len(psutil.Process().children()) == 2)
+    await pool.close(drain_s=1.0)
+    assert not psutil.Process().children()
+    with pytest.raises(errors.ModelNotReady):
+        await replacing
 
 
 async def test_closing_leaves_no_process_behind(two):

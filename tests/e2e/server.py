@@ -53,10 +53,12 @@ class Server:
 
     Attributes:
         within: The command that runs the server's.
+        all_models: Serve whatever is installed, not only what the test has written down before the start.
     """
 
     folder: Path
     within: tuple[str, ...] = ()
+    all_models: bool = False
     process: subprocess.Popen[bytes] = field(init=False)
     url: str = ""
 
@@ -87,7 +89,7 @@ class Server:
         """Begin to serve."""
         names = [path.stem.removeprefix("model_") for path in (self.folder / "site").glob("*.py")]
         settings = ("--data-dir", str(self.folder / "data"))
-        models = [argument for name in names for argument in ("--model", name)]
+        models = [argument for name in names if not self.all_models for argument in ("--model", name)]
         path = os.pathsep.join((str(self.folder / "site"), str(ROOT)))
         with (self.folder / "server.log").open("w") as log:
             self.process = subprocess.Popen(
