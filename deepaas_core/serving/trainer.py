@@ -619,7 +619,7 @@ class Trainer:
             return
         started = run.start(self._clock(), self._place)
         if await self._store.replace(run, started):
-            self._carry(started, self._launch(started))
+            self._carry(started, self._launch)
             self._announce(started)
         elif elsewhere:
             await self._processes.discard(run.id)
@@ -656,7 +656,7 @@ class Trainer:
             if await self._leader(run) is None and self._never_began(run):
                 await self._move(run.id, Run.requeue)
             else:
-                self._carry(run, self._adopt(run))
+                self._carry(run, self._adopt)
 
     async def _end_if_over(self, run_id: str) -> None:
         """Kill a run that was cancelled, or taken for lost, by somebody who could not do it himself."""
@@ -666,27 +666,26 @@ class Trainer:
             if gone and (process := await self._leader(run)) is not None:
                 self._keep(asyncio.create_task(self._processes.kill(run_id, process)))
 
-    def _carry(self, run: Run, process: Coroutine[Any, Any, Process | None]) -> None:
+    def _carry(self, run: Run, find: Callable[[Run], Awaitable[Process | None]]) -> None:
         self._models[run.id] = run.model
-        self._carried[run.id] = asyncio.create_task(self._watch(run.id, process))
+        self._carried[run.id] = asyncio.create_task(self._watch(run, find))
 
-    async def _watch(self, run_id: str, found: Coroutine[Any, Any, Process | None]) -> None:
+    async def _watch(self, run: Run, find: Callable[[Run], Awaitable[Process | None]]) -> None:
         try:
-            process = await found
+            process = await find(run)
             code = None if process is None else await self._processes.wait(process)
-            await self._settle(run_id, code)
+            await self._settle(run.id, code)
         except Exception:
-            log.exception("training run lost sight of", extra={"run": run_id})
+            log.exception("training run lost sight of", extra={"run": run.id})
         finally:
-            found.close()
-            del self._carried[run_id], self._models[run_id]
+            del self._carried[run.id], self._models[run.id]
             self._look.set()
 
     async def _launch(self, run: Run) -> Process | None:
         try:
             process = await self._processes.start(run.id)
         except OSError as error:
-            await self._end(run.id, RunError("launch", f"Its process cannot be started: {error}"))
+            await self._end(run.id, RunError("launch", f"Its process cannot be started: {error.strerror}"))
             return None
         return await self._attach(run, process)
 
