@@ -168,8 +168,7 @@ def failure(model: str, hook: Capability, error: Mapping[str, Any]) -> errors.De
         case "invalid":
             return errors.InvalidInput([errors.Issue(str(at), str(what)) for at, what in error.get("issues", ())])
         case "refusal":
-            reason, code = str(error.get("reason", "")), error.get("code")
-            return errors.ModelRefusal(model, code if code in range(400, 600) else 500, reason, message)
+            return errors.ModelRefusal(model, int(error["code"]), str(error.get("reason", "")), message)
         case "missing":
             return errors.CapabilityMissing(model, hook.function, raised=True)
         case "malformed":

@@ -24,7 +24,8 @@ from deepaas_core.executors.pool import Limits
 from deepaas_core.executors.process import Launch
 from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import serve
-from deepaas_core.executors.worker.calling import Answer, Caller, Refusal
+from deepaas_core.executors.worker.calling import Answer, Caller
+from deepaas_core.executors.worker.raised import Refusal
 
 
 @dataclass(slots=True, eq=False)

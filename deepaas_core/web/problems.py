@@ -29,6 +29,7 @@ STATUS: dict[type[errors.DeepaasError], int] = {
     errors.Conflict: 409,
     errors.Unavailable: 503,
     errors.CapabilityMissing: 501,
+    errors.ModelRefusal: 500,
     errors.ModelTimeout: 504,
     errors.SourceUnavailable: 502,
     errors.ModelFailure: 500,
@@ -37,7 +38,9 @@ STATUS: dict[type[errors.DeepaasError], int] = {
 
 
 def status_of(error: errors.DeepaasError | type[errors.DeepaasError]) -> int:
-    """The HTTP status of an error: that of its class, or of the nearest class above that has one."""
+    """The HTTP status of an error: the one a model chose, or that of its class or the nearest above that has one."""
+    if isinstance(error, errors.ModelRefusal):
+        return error.code
     kind = error if isinstance(error, type) else type(error)
     return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 

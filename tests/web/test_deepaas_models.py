@@ -78,13 +78,13 @@ async def test_a_model_of_the_second_generation_gets_fields_files_and_warmth(ser
     assert (await response.json())["prediction"] == {"seen": "image my cat.png image/png pixels 5 2026 [True]"}
 
 
-async def test_an_http_exception_raised_on_purpose_is_the_models_word_about_the_input(serve):
+async def test_an_http_exception_raised_on_purpose_keeps_its_status_and_its_reason(serve):
     client = await serve(second=SECOND)
     form = FormData({"top": "9"})
     form.add_field("image", io.BytesIO(b"pixels"), filename="cat.png")
     response = await client.post("/api/v1/models/second/predict", data=form)
-    assert response.status == 422
-    assert "nine is not nice" in await response.text()
+    assert response.status == 400
+    assert (await response.json())["detail"] == "nine is not nice"
 
 
 async def test_a_missing_file_is_named(serve):
@@ -126,7 +126,7 @@ async def test_an_exception_as_the_reason_of_an_http_exception_is_told(serve):
     """
     client = await serve(wrapping=code)
     response = await client.post("/api/v1/models/wrapping/predict")
-    assert response.status == 422
+    assert response.status == 400
     assert "no data at all" in await response.text()
 
 
@@ -287,18 +287,208 @@ async def test_a_required_media_type_comes_from_the_header(serve):
 
 
 @pytest.mark.parametrize(
-    "raised, told",
+    "raised, status, told",
     [
-        ("HTTPNotFound(text='no nine')", "no nine"),
-        ("HTTPBadRequest(reason='no ten')", "no ten"),
-        ("HTTPBadRequest(reason=NotImplementedError())", "NotImplementedError"),
-        ("HTTPConflict()", "Conflict"),
+        ("HTTPNotFound(text='no nine')", 404, "no nine"),
+        ("HTTPBadRequest(reason='no ten')", 400, "no ten"),
+        ("HTTPBadRequest(reason=NotImplementedError())", 400, "NotImplementedError"),
+        ("HTTPConflict()", 409, "Conflict"),
+        ("HTTPServiceUnavailable(reason='later')", 503, "later"),
+        ("exceptions.BadRequest('no eleven')", 400, "no eleven"),
+        ("exceptions.ImATeapot()", 418, "This server is a teapot, not a coffee machine"),
+        ("Starlette(451, 'no twelve')", 451, "no twelve"),
     ],
 )
-async def test_an_http_exception_is_told_in_its_own_words(serve, raised, told):
-    client = await serve(refusing=f"from aiohttp.web import *\n\ndef predict(**kwargs):\n    raise {raised}\n")
+async def test_an_http_exception_is_told_in_its_own_words(serve, raised, status, told):
+    code = f"""
+        from aiohttp.web import *
+        from werkzeug import exceptions
+
+        class HTTPException(Exception):
+            def __init__(self, status_code, detail):
+                self.status_code, self.detail = status_code, detail
+
+        Starlette = HTTPException
+
+        def predict(**kwargs):
+            raise {raised}
+    """
+    client = await serve(refusing=code)
     response = await client.post("/api/v1/models/refusing/predict")
-    assert [error["detail"] for error in (await response.json())["errors"]] == [told]
+    document = await response.json()
+    assert (response.status, document["type"], document["detail"]) == (status, "/problems/model-refusal", told)
+
+
+async def test_an_http_exception_while_fetching_is_still_the_models_word(serve):
+    code = "from aiohttp.web import *\n\ndef predict_url(url):\n    raise HTTPBadRequest(reason='no picture')\n"
+    client = await serve("--fetch-allow", "127.0.0.1", picky=code)
+    response = await client.post("/api/v1/models/picky/predict/url", json={"url": "http://127.0.0.1/x"})
+    assert (response.status, (await response.json())["detail"]) == (400, "no picture")
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "marshmallow.ValidationError({'top': ['too high']})",
+        "webargs.ValidationError('too high', field_name='top')",
+    ],
+)
+async def test_a_validation_error_of_the_model_is_about_the_input(serve, raised):
+    code = f"import marshmallow, webargs\n\ndef predict(**kwargs):\n    raise {raised}\n"
+    client = await serve(refusing=code)
+    response = await client.post("/api/v1/models/refusing/predict")
+    assert response.status == 422
+    assert [error["detail"] for error in (await response.json())["errors"]] == ["too high"]
+
+
+ODD = """
+    import os, sys
+
+    class HTTPException(Exception):
+        @property
+        def status(self):
+            raise KeyboardInterrupt
+
+        def __str__(self):
+            sys.exit(1)
+
+    class Unreadable:
+        def __iter__(self):
+            sys.exit(2)
+
+        def read(self):
+            sys.exit(3)
+
+    class ValidationError(Exception):
+        messages = {}
+        messages["again"] = messages
+
+    class Response:
+        status_code = 200
+
+        def get_data(self):
+            raise GeneratorExit
+
+    def get_predict_args():
+        from webargs import fields, validate
+        from marshmallow import fields as own
+
+        class Leaving(own.Field):
+            def _deserialize(self, *_, **__):
+                sys.exit(4)
+
+        return {
+            "what": fields.Str(load_default="fine"),
+            "leave": Leaving(required=False),
+            "accept": fields.Str(load_default="*/*", validate=validate.OneOf(["text/plain", "*/*"])),
+        }
+
+    def predict(what, **kwargs):
+        if what == "fine":
+            return what
+        value = eval(what)
+        if isinstance(value, BaseException):
+            raise value
+        return value
+"""
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"what": "HTTPException()"},
+        {"what": "ValidationError()"},
+        {"what": "SystemExit(0)"},
+        {"what": "KeyboardInterrupt()"},
+        {"what": "GeneratorExit()"},
+        {"what": "StopIteration()"},
+        {"what": "Response()"},
+        {"what": "Unreadable()"},
+        {"what": "Unreadable()", "accept": "text/plain"},
+        {"what": "(lambda: (yield sys.exit(5)))()"},
+        {"what": "os._exit(6)"},
+        {"leave": "1"},
+    ],
+    ids=str,
+)
+async def test_nothing_that_a_model_raises_hangs_it(serve, request_):
+    client = await serve(odd=ODD)
+    response = await client.post("/api/v1/models/odd/predict", json=request_)
+    assert response.status == 500
+    told = (await response.json())["type"]
+    assert told in ("/problems/model-failure", "/problems/model-crashed", "/problems/unencodable-result")
+    response = await client.post("/api/v1/models/odd/predict", json={})
+    assert (await response.json())["prediction"] == "fine"
+
+
+FIRST_WITH_FLASK = """
+    import json, sys, types
+    from werkzeug.wrappers import Response
+
+    def predict_data(args):
+        kind = args["kind"]
+        if kind == "pair":
+            return {"message": "no such label"}, 404
+        if kind == "text":
+            return "not today", 503, {"Retry-After": "9"}
+        if kind == "fine":
+            return {"label": "cat"}, 200
+        if kind == "json":
+            return Response(json.dumps({"label": "dog"}), mimetype="application/json")
+        if kind == "png":
+            return Response(b"pixels", mimetype="image/png")
+        if kind == "refused":
+            return Response(json.dumps({"message": "not you"}), 403, mimetype="application/json")
+        return [1, 404]
+
+    def get_test_args():
+        return {"kind": {"default": "list", "help": "", "required": False}}
+"""
+
+
+@pytest.mark.parametrize(
+    "kind, status, expected",
+    [
+        ("pair", 404, "no such label"),
+        ("text", 503, "not today"),
+        ("fine", 200, {"label": "cat"}),
+        ("json", 200, {"label": "dog"}),
+        ("refused", 403, "not you"),
+        ("list", 200, [1, 404]),
+    ],
+)
+async def test_a_model_of_the_first_generation_may_answer_as_flask_wants_it(serve, kind, status, expected):
+    client = await serve(first=FIRST_WITH_FLASK)
+    response = await client.post("/api/v1/models/first/predict/data", json={"data": "x", "kind": kind})
+    document = await response.json()
+    assert (response.status, document.get("prediction", document.get("detail"))) == (status, expected)
+
+
+async def test_a_response_of_flask_is_sent_as_it_is(serve):
+    client = await serve(first=FIRST_WITH_FLASK)
+    response = await client.post("/api/v1/models/first/predict/data", json={"data": "x", "kind": "png"})
+    assert (response.status, response.content_type, await response.read()) == (200, "image/png", b"pixels")
+
+
+async def test_a_raw_answer_is_as_limited_as_any(serve):
+    code = """
+        import io
+        from webargs import fields, validate
+
+        def get_predict_args():
+            return {
+                "accept": fields.Str(load_default="text/plain", validate=validate.OneOf(["text/plain"])),
+                "file": fields.Bool(load_default=False),
+            }
+
+        def predict(accept, file):
+            return io.BytesIO(bytes(2**21)) if file else "x" * 2**21
+    """
+    client = await serve("--workers-max-result-mb", "1", large=code)
+    for file in (True, False):
+        response = await client.post("/api/v1/models/large/predict", json={"file": file})
+        assert response.status == 500
+        assert "larger than 1048576 bytes" in (await response.json())["detail"]
 
 
 async def test_no_default_at_all_stays_nothing_in_a_dictionary_of_texts(serve):

@@ -1,6 +1,7 @@
 """How each hook is called: from plain values on the line to the author's function, and back to an answer."""
 
 import asyncio
+import contextlib
 import inspect
 import io
 import math
@@ -12,9 +13,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from . import encoding, frames, guard, media
+from . import encoding, frames, frameworks, guard, media
 from .describing import DICTIONARY, Description, Invalid
 from .dictionary import Payload
+from .raised import Refusal, is_source_trouble, refusal_for, told
 
 JSON_TYPES = ("application/json", "*/*")
 NPY, OCTETS = "application/x-npy", "application/octet-stream"
@@ -24,15 +26,8 @@ MAX_NPY_HEAD_BYTES = 64 * 1024
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_AS_IT_IS = contextlib.nullcontext()
 _NPY_HEADERS = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"}
-
-
-class Refusal(Exception):
-    """A call that ended without an answer; ``error`` is what the server is told."""
-
-    def __init__(self, kind: str, **details: Any):
-        super().__init__(kind, details)
-        self.error: dict[str, Any] = dict(details, kind=kind)
 
 
 class Answer(NamedTuple):
@@ -76,18 +71,23 @@ class Caller:
         afterwards: list[Callable[[], None]] = []
         try:
             function, args, kwargs = self._arguments(request, body, afterwards)
-            accept = (args[0] if self._in_one(request["hook"]) else kwargs).get("accept")
-            if request["hook"] == "predict_url":
-                value = self._fetching(function, args, kwargs)
-            else:
-                value = self._run(function, args, kwargs)
-                if isinstance(value, (types.GeneratorType, AsyncIterator)):
-                    if request.get("stream"):
-                        return Answer(b"", pieces=self._pieces(value))
-                    value = self._run(self._collect, (value,), {})
-            return self._answer(value, request.get("accept"), accept)
+            in_one = self._in_one(request["hook"])
+            given = args[0] if in_one else kwargs
+            with frameworks.request_around(given) if "flask" in sys.modules else _AS_IT_IS:
+                if request["hook"] == "predict_url":
+                    value = self._fetching(function, args, kwargs)
+                else:
+                    value = self._run(function, args, kwargs)
+            if isinstance(value, (types.GeneratorType, AsyncIterator)):
+                if request.get("stream"):
+                    return Answer(b"", pieces=self._pieces(value))
+                value = self._run(self._collect, (value,), {})
+            value = frameworks.result_of(value, in_one and request["hook"] in ("predict_data", "predict_url"))
+            return self._answer(value, request.get("accept"), given.get("accept"))
         except Invalid as error:
             raise Refusal("invalid", issues=error.issues) from error
+        except BaseException as error:  # also what a field raises that checks, or a value that is encoded
+            raise refusal_for(error) from None
         finally:
             for step in afterwards:
                 step()
@@ -99,6 +99,8 @@ class Caller:
             kwargs = self._description.deserialize("predict_batch", request.get("values") or {})
         except Invalid as error:
             return [Refusal("invalid", issues=error.issues)] * len(bodies)
+        except BaseException as error:
+            return [refusal_for(error)] * len(bodies)
         outcomes: list[Optional[Outcome]] = [None] * len(bodies)
         rows: list[Any] = []
         places: list[int] = []
@@ -149,8 +151,8 @@ class Caller:
     def _encoded(self, value: Any, request: Mapping[str, Any], kwargs: Mapping[str, Any]) -> Outcome:
         try:
             return self._answer(value, request.get("accept"), kwargs.get("accept"))
-        except Refusal as refusal:
-            return refusal
+        except BaseException as error:
+            return refusal_for(error)
 
     def _pieces(self, value: Any) -> Iterator[bytes]:
         """Each thing a generator yields, as JSON.
@@ -161,11 +163,12 @@ class Caller:
         while True:
             try:
                 item = next(value) if isinstance(value, types.GeneratorType) else self._await(value.__anext__())
+                piece = self._answer(item, None, None).body
             except (StopIteration, StopAsyncIteration):
                 return
             except BaseException as error:
-                raise _refusal(error) from None
-            yield self._answer(item, None, None).body
+                raise refusal_for(error) from None
+            yield piece
 
     def _collect(self, value: Any) -> list[Any]:
         if isinstance(value, types.GeneratorType):
@@ -202,7 +205,7 @@ class Caller:
         except Refusal:
             raise
         except BaseException as error:
-            raise _refusal(error) from None
+            raise refusal_for(error) from None
 
     def _await(self, coroutine: Any) -> Any:
         if self._loop is None:  # one loop for the worker's life, so that a model may keep clients open on it
@@ -224,19 +227,21 @@ class Caller:
             except BaseException as error:
                 if watch.refusal is not None:
                     raise Refusal("refused", message=str(watch.refusal)) from None
-                if _is_source_trouble(error):
-                    raise Refusal("source", **_told(error)) from None
-                raise _refusal(error) from None
+                if is_source_trouble(error):
+                    raise Refusal("source", **told(error)) from None
+                raise refusal_for(error) from None
 
     def _answer(self, value: Any, wanted: Optional[str], accept: Any) -> Answer:
         if type(value).__name__ == "ReturnedFile" and hasattr(value, "path"):
             return Answer(b"", str(value.content_type), os.fspath(value.path))
+        if isinstance(value, frameworks.Body):
+            return self._bounded(Answer(*value))
         if isinstance(accept, str) and accept not in JSON_TYPES:
-            raw = media.raw(value)
+            raw = media.raw(value, self._max_result_bytes + 1)
             if raw is not None:
-                return Answer(raw, media.concrete(accept, value, raw))
+                return self._bounded(Answer(raw, media.concrete(accept, value, raw)))
         if wanted is not None:
-            return _array(value, wanted)
+            return self._bounded(_array(value, wanted))
         complaint = self._description.check_response(value)
         if complaint is not None:
             raise Refusal("result", message="it does not fit the model's own response schema: " + complaint)
@@ -244,6 +249,11 @@ class Caller:
             return Answer(encoding.encode(value, self._max_result_bytes))
         except encoding.Unencodable as error:
             raise Refusal("result", message=str(error)) from None
+
+    def _bounded(self, answer: Answer) -> Answer:
+        if len(answer.body) > self._max_result_bytes:
+            raise Refusal("result", message=f"it is larger than {self._max_result_bytes} bytes")
+        return answer
 
 
 def _listed(results: Any) -> Optional[list[Any]]:
@@ -349,59 +359,3 @@ def _array(value: Any, wanted: str) -> Answer:
     file = io.BytesIO()
     numpy.save(file, array, allow_pickle=False)
     return Answer(file.getvalue(), NPY)
-
-
-def _refusal(error: BaseException) -> Refusal:
-    """What a raised exception means: the author's word about the input, a missing capability, or a failure."""
-    try:
-        names = {base.__name__ for base in type(error).__mro__}
-        if isinstance(error, NotImplementedError):
-            return Refusal("missing")
-        if "ValidationError" in names and hasattr(error, "messages"):
-            return Refusal("invalid", issues=_issues(error.messages))
-        if "InputError" in names:
-            return Refusal("invalid", issues=[(_pointer(getattr(error, "argument", "")), _told(error)["message"])])
-        if "HTTPException" in names:
-            status = getattr(error, "status", None) or getattr(error, "code", None) or 500
-            if isinstance(status, int) and 400 <= status < 500:
-                return Refusal("invalid", issues=[("", _said(error, status)[:2000])])
-    except Exception:  # an exception object may be as broken as it likes; it is then simply the model's failure
-        pass
-    return Refusal("model", **_told(error))
-
-
-def _said(error: Any, status: int) -> str:
-    """An HTTP exception's own words: those of its body if there are any, else its reason."""
-    reason = getattr(error, "reason", None) or getattr(error, "description", None) or str(error)
-    text = getattr(error, "text", None)
-    return str(reason if not text or text == f"{status}: {reason}" else text)
-
-
-def _told(error: BaseException) -> dict[str, str]:
-    """An exception as plain data, with its type's name under ``type``."""
-    described = encoding.describe_exception(error)
-    return {"type": described["kind"], "message": described["message"], "traceback": described["traceback"]}
-
-
-def _pointer(argument: Any) -> str:
-    return "/" + str(argument) if argument else ""
-
-
-def _issues(messages: Union[Mapping[Any, Any], Any], pointer: str = "") -> list[tuple[str, str]]:
-    """Flatten marshmallow's messages (a text, a list, or a mapping of those) into pointers and texts."""
-    if isinstance(messages, Mapping):
-        return [issue for key, value in messages.items() for issue in _issues(value, f"{pointer}/{key}")]
-    if isinstance(messages, (list, tuple)):
-        return [issue for value in messages for issue in _issues(value, pointer)]
-    return [(pointer, str(messages)[:2000])]
-
-
-def _is_source_trouble(error: BaseException) -> bool:
-    """Whether the other end of a URL is to blame: network errors, not those of the model's own files."""
-    local = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-    if isinstance(error, local):
-        return False
-    if isinstance(error, (OSError, asyncio.TimeoutError)):
-        return True
-    module = type(error).__module__ or ""
-    return module.split(".")[0] in ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "http")

@@ -1,7 +1,8 @@
 """What older model packages import or write, made to work in an environment that no longer has it.
 
-Two things. Stand-ins for the parts of ``deepaas`` and ``pkg_resources`` that models import, offered only where the
-real package is not installed. And old ways of using other libraries, which are put right as soon as the model itself
+Two things. Stand-ins for the parts of ``deepaas``, ``pkg_resources`` and ``distutils`` that models import, offered only
+where the real package is not installed; in the same way our own ``deepaas_core``, which need not be installed where
+the model is. And old ways of using other libraries, which are put right as soon as the model itself
 imports one: the spellings of marshmallow fields (``missing=``, bare ``description=``), reasons of aiohttp's exceptions
 that are no single line, and ``PKG-INFO``.
 """
@@ -20,7 +21,7 @@ import types
 from collections.abc import Sequence
 from typing import Any, BinaryIO, Callable, NamedTuple, Optional, Union
 
-from . import resources
+from . import resources, versions
 
 
 def install() -> None:
@@ -116,8 +117,15 @@ _STAND_INS: dict[str, dict[str, Any]] = {
     "deepaas.model.v2.base": {"BaseModel": BaseModel},
     "deepaas.model.v2.wrapper": {"UploadedFile": UploadedFile},
     "pkg_resources": {name: value for name, value in vars(resources).items() if not name.startswith("__")},
+    "distutils": {},
+    "distutils.version": {"LooseVersion": versions.LooseVersion, "StrictVersion": versions.StrictVersion},
+    "distutils.util": {"strtobool": versions.strtobool},
+    "distutils.dir_util": {"copy_tree": versions.copy_tree},
 }
-_PACKAGES = ("deepaas", "deepaas.model", "deepaas.model.v2")
+_PACKAGES = ("deepaas", "deepaas.model", "deepaas.model.v2", "distutils")
+#: What a model may import of our own package, which needs the standard library only.
+_OURS = {"deepaas_core": "__init__.py", "deepaas_core.authoring": "authoring.py", "deepaas_core.run": "run.py"}
+_OUR_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -126,6 +134,11 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
+        if fullname in _OURS:
+            ours = importlib.util.spec_from_file_location(fullname, os.path.join(_OUR_FOLDER, _OURS[fullname]))
+            if ours is not None and fullname == "deepaas_core":
+                ours.submodule_search_locations = []  # a package, of which no more is to be found than we offer
+            return ours
         top = sys.modules.get(fullname.partition(".")[0])
         real = top is not None and not isinstance(getattr(top, "__loader__", None), _StandIns)
         if fullname not in _STAND_INS or real:

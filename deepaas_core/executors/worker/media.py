@@ -19,13 +19,18 @@ _BEGINNINGS = {
 UNKNOWN = "application/octet-stream"
 
 
-def raw(value: Any) -> Optional[bytes]:
-    """The bytes of a text, of bytes or of an open file; None if the value is no such thing."""
+def raw(value: Any, most: int) -> Optional[bytes]:
+    """The bytes of a text, of bytes or of an open file; None if the value is no such thing.
+
+    Args:
+        value: What a model has returned.
+        most: Of a file, no more bytes than this are read.
+    """
     if value is None:
         return b""
     if callable(getattr(value, "read", None)):
         with contextlib.closing(value):
-            value = value.getvalue() if hasattr(value, "getvalue") else value.read()
+            value = value.getvalue() if hasattr(value, "getvalue") else value.read(most)
     if isinstance(value, str):
         return value.encode()
     return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else None

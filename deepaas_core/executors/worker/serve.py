@@ -16,9 +16,10 @@ from collections import deque
 from typing import Any
 
 from . import compat, encoding, frames, guard, slots
-from .calling import Caller, Outcome, Refusal
+from .calling import Caller, Outcome
 from .describing import Description, describe
 from .loading import load
+from .raised import Refusal
 
 PROTOCOL = 1
 _PR_SET_PDEATHSIG = 1
