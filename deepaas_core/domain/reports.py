@@ -1,6 +1,6 @@
 """What a training run says of itself while it goes on: how far it is, and what it has measured.
 
-    said = Said().hear(event).hear(event)
+    said = Said().hear(event, event)
 
 ``Said`` is the sum of all events so far, small however many there were; it stays with the run when it is over.
 """
@@ -11,7 +11,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeGuard
 
@@ -77,19 +77,20 @@ class Said:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     reports: int = 0
 
-    def hear(self, event: Event) -> Said:
-        """With one event more."""
-        if event.kind == "progress":
-            done, total = event.values.get("done"), event.values.get("total")
-            return replace(self, progress=Progress(done, total)) if is_number(done) and is_number(total) else self
-        if event.kind != "metrics":
-            return self
-        metrics = dict(self.metrics)
-        for name, value in event.values.items():
-            room = name in metrics or (len(metrics) < MAX_METRICS and len(name) <= MAX_NAME_CHARS)
-            if room and isinstance(value, bool | int | float | str | None):
-                metrics[name] = value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
-        return replace(self, metrics=metrics, reports=self.reports + 1)
+    def hear(self, *events: Event) -> Said:
+        """With some events more."""
+        progress, metrics, reports = self.progress, dict(self.metrics), self.reports
+        for event in events:
+            if event.kind == "progress":
+                done, total = event.values.get("done"), event.values.get("total")
+                progress = Progress(done, total) if is_number(done) and is_number(total) else progress
+            elif event.kind == "metrics":
+                reports += 1
+                for name, value in event.values.items():
+                    room = name in metrics or (len(metrics) < MAX_METRICS and len(name) <= MAX_NAME_CHARS)
+                    if room and isinstance(value, bool | int | float | str | None):
+                        metrics[name] = value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+        return Said(progress, metrics, reports)
 
 
 @dataclass(frozen=True)

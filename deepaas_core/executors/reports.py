@@ -106,8 +106,7 @@ class Reports:
                 events, offset = self._read(run_id, heard.offset)
                 if offset == heard.offset:
                     return heard.said
-                for event in events:
-                    heard.said = heard.said.hear(event)
+                heard.said = heard.said.hear(*events)
                 heard.offset = offset
 
     async def events(self, run_id: str, start: int) -> tuple[Sequence[Event], int]:

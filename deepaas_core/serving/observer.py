@@ -103,13 +103,12 @@ class Observer:
             yield [event for event in events if event.kind == "metrics"]
 
     async def summary(self, run_id: str) -> Said:
-        """What a run has told, by its own file.
+        """What a run has told so far.
 
         Raises:
             RunNotFound, RunElsewhere: See ``Trainer.at_hand``.
         """
-        run = await self._trainer.at_hand(run_id)
-        return await self._trainer.reports.said(run.id)
+        return await self.said(await self._trainer.at_hand(run_id))
 
     async def follow_log(self, run_id: str, offset: int | None, limit: int) -> AsyncIterator[LogPiece]:
         """What a run prints, piece by piece, until it is over.
