@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import importlib.util
 import json
 import logging
 import os
@@ -23,16 +24,19 @@ from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.companion import keep
 from deepaas_core.executors.inline import Inline
+from deepaas_core.executors.interpreters import inherited
 from deepaas_core.executors.pool import Check, Limits, Pool
 from deepaas_core.executors.process import Launch, StartFailed
 from deepaas_core.executors.process import describe as describe_process
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.plugins.discovery import Discovery, discover
+from deepaas_core.plugins.editing import SourceCode, locate
 from deepaas_core.plugins.environments import read_environments
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.reloader import Reloader
 from deepaas_core.serving.renewer import Renewer
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
@@ -151,6 +155,17 @@ def installed_by_now(settings: Settings) -> Discovery:
     """As ``found_by``, but a model that is wanted and gone is simply not there."""
     environments = read_environments(settings.models.environments, environments_of(settings.store))
     return discover(environments=environments).of(settings.models.only)
+
+
+async def source_of(source: Source) -> SourceCode | None:
+    """Where the source of a model lies that is edited; None if there is none."""
+    return await locate(source, inherited(source.environment))
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def launch_of(source: Source, settings: Settings, scratch: Path | None, model_dir: Path | None) -> Launch:
@@ -284,12 +299,14 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         catalog.start()
         await trainer.resume()
         saying = _say_that_we_are_here(settings, folders.instance, listener.port)
-        renewing = asyncio.create_task(renewer.run())
+        renewing = [asyncio.create_task(renewer.run())]
+        if settings.models.reload:
+            renewing.append(asyncio.create_task(Reloader(catalog, renewer, source_of).run()))
         try:
             yield catalog, listener, renewer
         finally:
             saying.cancel()
-            renewing.cancel()
+            await _cancelled(renewing)
             await _stop(listener, catalog, trainer, settings.shutdown.drain_s)
             await store.close()
     finally:
@@ -324,6 +341,8 @@ def serve(settings: Settings, on_ready: OnReady) -> int:
 
 
 async def _serve(settings: Settings, on_ready: OnReady) -> int:
+    if settings.models.reload and importlib.util.find_spec("watchfiles") is None:
+        raise errors.SettingsError("models.reload needs watchfiles: pip install 'deepaas-core[reload]'")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -85,15 +85,18 @@ class Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = "".join(f" {name}={_shown(value)}" for name, value in _fields(record).items())
+        given = _fields(record)
+        trace = str(given.pop("traceback", ""))  # a model's own, from its worker
+        fields = "".join(f" {name}={_shown(value)}" for name, value in given.items())
         line = f"{clock} {record.levelname:<7} {escaped(record.getMessage()[:MAX_LINE])}{fields}"
-        return line[:MAX_LINE] + self._trace(record)
+        if record.exc_info:
+            trace += self.formatException(record.exc_info)
+        return line[:MAX_LINE] + _indented(trace)
 
-    def _trace(self, record: logging.LogRecord) -> str:
-        if not record.exc_info:
-            return ""
-        lines = self.formatException(record.exc_info).splitlines()
-        return "".join(f"\n    {escaped(line[:MAX_LINE])[:MAX_LINE]}" for line in lines[-60:])
+
+def _indented(trace: str) -> str:
+    """The end of a traceback, so that none of its lines can be taken for one of the log's."""
+    return "".join(f"\n    {escaped(line[:MAX_LINE])[:MAX_LINE]}" for line in trace.splitlines()[-60:])
 
 
 class JsonLines(logging.Formatter):
