@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability, Source
+from deepaas_core.executors.shelf import Loan
 from deepaas_core.executors.streaming import Pieces
 
 
@@ -43,6 +44,7 @@ class Call:
         accept: ``application/x-npy`` or ``application/octet-stream`` when an array is wanted as it is.
         stream: Whoever asks can take the answer piece by piece, if the hook is a generator.
         timeout_s: Seconds from now within which the answer must be there.
+        loan: The slot that ``body`` already lies in, if it does; whoever makes the call holds it until that is over.
     """
 
     hook: Capability
@@ -52,6 +54,7 @@ class Call:
     accept: str | None = None
     stream: bool = False
     timeout_s: float = 30.0
+    loan: Loan | None = None
 
     def header(self) -> dict[str, Any]:
         """The call as the header of a frame, without its id."""
@@ -136,6 +139,10 @@ class Executor(Protocol):
                 ``ModelRefusal``, ``CapabilityMissing``, ``InvalidInput``, ``MalformedBody``, ``SourceUnavailable``,
                 ``AddressRefused``.
         """
+        ...
+
+    def lend(self) -> Loan | None:
+        """A slot to put the large body of a call into, where that spares a copy; None if there is none to be had."""
         ...
 
     async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:

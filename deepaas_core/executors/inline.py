@@ -123,6 +123,9 @@ class Inline:
         if not job.future.done():
             job.future.set_exception(errors.ModelTimeout(self._launch.model, job.call.timeout_s))
 
+    def lend(self) -> None:
+        return None
+
     def _stream(self, call: Call, produced: Iterator[bytes]) -> Pieces:
         """Let a thread produce the pieces, no faster than they are taken."""
         loop = asyncio.get_running_loop()

@@ -23,6 +23,8 @@ from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange
 from deepaas_core.executors.batching import Linger
 from deepaas_core.executors.deadlines import Deadlines
 from deepaas_core.executors.process import Launch, Shipment, StartFailed, Ticket, Worker
+from deepaas_core.executors.shelf import Loan, Shelf
+from deepaas_core.executors.worker import slots
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ class Pool:
         self._lingering: asyncio.TimerHandle | None = None
         self._replacing = asyncio.Lock()
         self._deadlines = Deadlines(self._expire)
+        self.shelf = Shelf(slots.COUNT * limits.workers)
 
     @property
     def waiting(self) -> int:
@@ -132,6 +135,9 @@ class Pool:
         self._queue.append(ticket)
         self._dispatch()
         return ticket
+
+    def lend(self) -> Loan | None:
+        return self.shelf.lend()
 
     async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:
         async with self._replacing:
@@ -189,6 +195,7 @@ class Pool:
         leaving = [worker.retire(left_s) for worker in self._workers]
         keepers = [slot.keeper for slot in self._slots if slot.keeper]
         await asyncio.gather(*leaving, *keepers, *self._background, return_exceptions=True)
+        self.shelf.close()
 
     # Calls.
 
@@ -402,6 +409,8 @@ class Pool:
         if was_ready:
             self._ready.remove(worker)
         pending, worker.pending = worker.pending, deque()
+        for shipment in pending:
+            shipment.over()
         begun = pending.popleft() if pending else None
         for shipment in reversed(pending):
             for ticket in reversed(shipment.tickets):

@@ -27,6 +27,7 @@ from deepaas_core.domain.model import Capability, Environment
 from deepaas_core.executors.base import Call, Result, failure
 from deepaas_core.executors.interpreters import inherited, interpreter_of
 from deepaas_core.executors.output import Output
+from deepaas_core.executors.shelf import Shelf
 from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import frames, slots
 
@@ -119,17 +120,25 @@ class Ticket(asyncio.Future[Result]):
 class Shipment:
     """What is sent to a worker as one frame: a single call, or a batch of calls with equal arguments."""
 
-    __slots__ = ("batch", "id", "slot", "taken_back", "tickets", "worker")
+    __slots__ = ("batch", "id", "loans", "taken_back", "tickets", "worker")
 
     def __init__(self, number: int, tickets: list[Ticket], batch: bool, worker: Worker):
         self.id = number
         self.tickets = tickets
         self.batch = batch
         self.worker = worker
-        self.slot: int | None = None
+        self.loans = [ticket.call.loan for ticket in tickets if ticket.call.loan is not None]
         self.taken_back = False
         for ticket in tickets:
             ticket.shipment = self
+        for loan in self.loans:
+            loan.hold()
+
+    def over(self) -> None:
+        """The worker reads nothing of it any more."""
+        for loan in self.loans:
+            loan.let_go()
+        self.loans = []
 
     def frame(self) -> list[frames.Buffer]:
         """The pieces of its frame."""
@@ -139,14 +148,20 @@ class Shipment:
             header["hook"] = Capability.PREDICT_BATCH
             header["rows"] = len(self.tickets)
             header["buffers"] = [len(ticket.call.body) for ticket in self.tickets]
-        if self.slot is not None:
-            header["slot"] = [self.slot, len(self.tickets[0].call.body)]
+        elif self.loans:
+            header["slot"] = [self.loans[0].number, self.loans[0].size]
             return frames.encode(header)
         return frames.encode(header, *(ticket.call.body for ticket in self.tickets))
 
 
 class Owner(Protocol):
-    """Who has a worker, and is told what becomes of the calls it was given."""
+    """Who has a worker, and is told what becomes of the calls it was given.
+
+    Attributes:
+        shelf: What is large reaches the worker through its slots.
+    """
+
+    shelf: Shelf
 
     def settled(self, shipment: Shipment, duration_s: float) -> None:
         """The worker has answered, after so many seconds of the model's own time."""
@@ -230,9 +245,11 @@ class Worker:
         shipment = Shipment(number, tickets, batch, self)
         self.pending.append(shipment)
         body = tickets[0].call.body
-        if not batch and len(body) >= slots.LARGE_BYTES and self._free:
-            shipment.slot = self._free.pop()
-            self._to_worker[shipment.slot].write(body)
+        if not batch and not shipment.loans and len(body) >= slots.LARGE_BYTES:
+            loan = self._owner.shelf.lend()
+            if loan is not None:
+                loan.room(len(body))[:] = body
+                shipment.loans = [loan]
         self._send(shipment.frame())
 
     def take_back(self, shipment: Shipment) -> None:
@@ -274,11 +291,9 @@ class Worker:
     def _spawn(self) -> None:
         self._closing = False
         ours, theirs = socket.socketpair()
-        incoming = [slots.create() for _ in range(slots.COUNT)]
+        incoming = self._owner.shelf.descriptors
         outgoing = [slots.create() for _ in range(slots.COUNT)]
-        self._to_worker = [slots.Slot(descriptor) for descriptor in incoming]
         self._from_worker = [slots.Slot(descriptor) for descriptor in outgoing]
-        self._free = set(range(slots.COUNT))
         arguments = [interpreter_of(self.launch.environment), str(PROGRAM), "serve", str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(
@@ -331,7 +346,7 @@ class Worker:
         if self._writing:
             self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
-        for slot in (*self._to_worker, *self._from_worker):
+        for slot in self._from_worker:
             slot.close()
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)  # children it left behind in its group
@@ -433,9 +448,7 @@ class Worker:
         else:
             self._answer(shipment.tickets[0], header, bytes(body), duration_s)
         self.pending.popleft()
-        if shipment.slot is not None:
-            self._to_worker[shipment.slot].release(len(shipment.tickets[0].call.body))
-            self._free.add(shipment.slot)
+        shipment.over()
         self.calls += len(shipment.tickets)
         self._owner.settled(shipment, duration_s)
         if self._closing and not self.pending:
@@ -494,6 +507,9 @@ class Worker:
 
 class _Nobody:
     """The owner of a worker that gets no calls."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf(0)
 
     def settled(self, shipment: Shipment, duration_s: float) -> None: ...
     def progressed(self, ticket: Ticket) -> None: ...

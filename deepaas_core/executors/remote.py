@@ -43,6 +43,9 @@ class Remote:
         media_type, path, duration_s = reply.value
         return Result(bytes(reply.body), media_type, Path(path) if path else None, duration_s, reply.pieces)
 
+    def lend(self) -> None:
+        return None
+
     async def replace(self, model_dir: Path | None, source: Source | None = None) -> None:
         folder = model_dir and str(model_dir)
         value = {"model": self._model, "model_dir": folder, "source": source and asdict(source)}

@@ -12,6 +12,7 @@ from deepaas_core import errors
 from deepaas_core.domain.model import Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call, Result
+from deepaas_core.executors.shelf import Loan
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.telemetry.metrics import Counts
 
@@ -72,6 +73,10 @@ class Predictor:
             result = asyncio.get_running_loop().create_future()
             result.set_exception(error)
         return Begun(model, call, started, result)
+
+    def lend(self, model: str) -> Loan | None:
+        """See ``executors.base.Executor.lend``."""
+        return self._catalog.entry(model).executor.lend()
 
     async def outcome(self, begun: Begun) -> Prediction:
         """What became of a call.

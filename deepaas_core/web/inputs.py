@@ -11,8 +11,9 @@ import asyncio
 import math
 import mimetypes
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,9 +28,11 @@ from deepaas_core import errors
 from deepaas_core.domain.arguments import Argument, Arguments, Kind, Upload, issues
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.executors.base import Call
+from deepaas_core.executors.shelf import Loan
+from deepaas_core.executors.worker.slots import LARGE_BYTES
 from deepaas_core.settings import Settings
 from deepaas_core.web import fetch, negotiation
-from deepaas_core.web.keys import GUARD, SETTINGS
+from deepaas_core.web.keys import GUARD, PREDICTOR, SETTINGS
 from deepaas_core.web.scratch import Folder, shown_name
 
 TIMEOUT_HEADER = "X-Timeout-S"
@@ -54,7 +57,7 @@ class Sent:
         members: Members of a JSON object.
         fields: Query parameters and form fields, in order.
         files: Uploads by field name, as the worker line tells of them.
-        payload, body: See ``executors.base.Call``; None while there is no payload.
+        payload, body, loan: See ``executors.base.Call``; None while there is no payload.
     """
 
     fields: MultiDict[Any]
@@ -62,6 +65,7 @@ class Sent:
     files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     payload: dict[str, Any] | None = None
     body: bytes | bytearray | memoryview = b""
+    loan: Loan | None = None
 
 
 _SENT = web.RequestKey("sent", Sent)
@@ -107,7 +111,7 @@ async def read_call(request: web.Request, model: Model, capability: Capability, 
         InvalidRequest: One of its kinds, naming what is wrong.
     """
     arguments = model.arguments.get(capability, Arguments())
-    sent = await _gather(request, capability, arguments, folder)
+    sent = await _gather(request, capability, arguments, folder, partial(request.app[PREDICTOR].lend, model.name))
     values = await _checked(request, arguments, sent)
     if capability is Capability.PREDICT_URL:
         await fetch.check(sent.payload["url"] if sent.payload else "", request.app[GUARD])
@@ -118,6 +122,7 @@ async def read_call(request: web.Request, model: Model, capability: Capability, 
         sent.body,
         accept=negotiation.array_type(request.headers),
         stream=negotiation.stream_type(request.headers) is not None,
+        loan=sent.loan,
     )
 
 
@@ -204,7 +209,13 @@ def _negotiate(request: web.Request, argument: Argument, sent: Sent) -> None:
         sent.fields[argument.key] = chosen
 
 
-async def _gather(request: web.Request, capability: Capability, arguments: Arguments, folder: Folder) -> Sent:
+async def _gather(
+    request: web.Request,
+    capability: Capability,
+    arguments: Arguments,
+    folder: Folder,
+    lend: Callable[[], Loan | None] = lambda: None,
+) -> Sent:
     settings = request.app[SETTINGS]
     sent = Sent(MultiDict(request.query))
     names = PAYLOAD_FIELDS.get(capability, ())
@@ -214,6 +225,9 @@ async def _gather(request: web.Request, capability: Capability, arguments: Argum
                 await _read_multipart(request, capability, arguments, folder, sent, settings)
             elif _is_raw_file(request, capability):
                 await _read_raw_file(request, folder, sent, settings)
+            elif capability is Capability.PREDICT_DATA and _can_be_lent(request) and (loan := lend()) is not None:
+                folder.leaving.append(loan.let_go)
+                await _read_lent(request, sent, settings, loan)
             else:
                 await _read_whole(request, capability, sent, settings)
         except TimeoutError:
@@ -268,12 +282,19 @@ async def _read_whole(request: web.Request, capability: Capability, sent: Sent, 
 
 
 def _read_data(request: web.Request, body: bytearray, as_json: bool, sent: Sent) -> None:
-    media_type = request.content_type
     if as_json:
         _read_envelope(body, sent)
-    elif media_type == FORM:
+        if sent.payload is not None:
+            sent.payload["content_type"] = request.content_type
+    elif request.content_type == FORM:
         _read_form(body, sent)
-    elif media_type == "application/x-npy":
+    else:
+        _take_data(request, body, sent)
+
+
+def _take_data(request: web.Request, body: bytearray | memoryview, sent: Sent) -> None:
+    media_type = request.content_type
+    if media_type == "application/x-npy":
         sent.payload, sent.body = {"form": "npy"}, body
     elif media_type.startswith("text/"):
         sent.payload, sent.body = {"form": "text", "charset": request.charset}, body
@@ -358,9 +379,7 @@ def _read_form(body: bytearray, sent: Sent) -> None:
 
 async def _read_body(request: web.Request, settings: Settings) -> bytearray:
     """The whole body, refused as soon as it is too large."""
-    limit = settings.web.max_body_mb * 2**20
-    if (request.content_length or 0) > limit:
-        raise errors.PayloadTooLarge(limit)
+    limit = _limit_bytes(request, settings)
     body = bytearray()
     if request.content.is_eof():  # it came along with the head, as small bodies do
         body += request.content.read_nowait()
@@ -373,6 +392,33 @@ async def _read_body(request: web.Request, settings: Settings) -> bytearray:
             if len(body) > limit:
                 raise errors.PayloadTooLarge(limit)
     return body
+
+
+def _limit_bytes(request: web.Request, settings: Settings) -> int:
+    """How long a body may be that is read as a whole; one that is said to be longer is refused at once."""
+    limit = settings.web.max_body_mb * 2**20
+    if (request.content_length or 0) > limit:
+        raise errors.PayloadTooLarge(limit)
+    return limit
+
+
+def _can_be_lent(request: web.Request) -> bool:
+    """Whether the body is large, of a known length, and goes to the worker as it is."""
+    length, raw = request.content_length or 0, request.content_type in negotiation.ARRAY_TYPES
+    return raw and length >= LARGE_BYTES and "Content-Encoding" not in request.headers
+
+
+async def _read_lent(request: web.Request, sent: Sent, settings: Settings, loan: Loan) -> None:
+    """Read the body to where the worker sees it."""
+    _limit_bytes(request, settings)
+    length, at = request.content_length or 0, 0
+    room = loan.room(length)
+    async with asyncio.timeout(settings.web.body_timeout_s):
+        async for piece in request.content.iter_any():
+            room[at : at + len(piece)] = piece
+            at += len(piece)
+    sent.loan = loan
+    _take_data(request, room, sent)
 
 
 # Uploads.

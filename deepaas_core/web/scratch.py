@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -14,9 +15,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Folder:
-    """One request's folder: made when the first file is put into it, removed however the request ends."""
+    """One request's folder: made when the first file is put into it, removed however the request ends.
+
+    Attributes:
+        leaving: What else is to be done then.
+    """
 
     def __init__(self, root: Path):
+        self.leaving: list[Callable[[], None]] = []
         self._root = root
         self._made: Path | None = None
 
@@ -24,6 +30,8 @@ class Folder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for step in self.leaving:
+            step()
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
 

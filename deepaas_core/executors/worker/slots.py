@@ -15,7 +15,7 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 #: Buffers at least this long go through a slot.
 LARGE_BYTES = 256 * 1024
-#: Slots in each direction; while one is read, the other can be written.
+#: Slots of a worker in each direction; while one is read, the other can be written.
 COUNT = 2
 #: Pages of a slot are given back after it held more than this.
 KEEP_BYTES = 16 * 2**20
@@ -40,10 +40,13 @@ class Slot:
 
     def write(self, data: Buffer) -> None:
         """Put data at the slot's start."""
-        size = len(data)
+        self.room(len(data))[:] = data
+
+    def room(self, size: int) -> memoryview:
+        """The first bytes of the slot, to be written."""
         if os.fstat(self._descriptor).st_size < size:
             os.ftruncate(self._descriptor, size)
-        self._mapped(size)[:size] = data
+        return memoryview(self._mapped(size))[:size]
 
     def view(self, size: int) -> memoryview:
         """The first bytes of the slot, without a copy; valid until the slot is written again.
