@@ -255,6 +255,24 @@ async def test_the_examples_of_the_document_are_requests_that_work(serve):
     assert (await response.json())["prediction"] == [example["data"]] * 2
 
 
+async def test_nothing_is_filled_in_that_the_reader_did_not_ask_for(serve):
+    """Swagger UI sends examples along: a condition would hold the trained model back, a made-up run is not there."""
+    client = await serve(echo="def train(epochs: int = 1): ...")
+    document = await (await client.get("/openapi.json")).json()
+    train = document["paths"]["/api/v1/models/echo/train"]["post"]
+    condition = next(one for one in train["parameters"] if one["in"] == "header")
+    assert not {"example", "default"} & {*condition, *condition["schema"]}
+    served = body(document, "serve", name="echo")["schema"]["properties"]["run"]
+    assert (await client.post("/api/v1/models/echo/serve", json={"run": served["example"]})).status == 200
+
+
+async def test_answers_that_can_be_read_in_parts_say_so(serve):
+    document = await (await (await serve()).get("/openapi.json")).json()
+    for path in ("log", "artifacts/{name}"):
+        responses = document["paths"][f"/api/v1/runs/{{id}}/{path}"]["get"]["responses"]
+        assert responses["206"]["content"] == responses["200"]["content"]
+
+
 async def test_the_document_is_kept_by_its_tag_until_the_catalog_changes(serve):
     client = await serve(echo="def predict_data(data):\n    return data\n")
     first = await client.get("/openapi.json")

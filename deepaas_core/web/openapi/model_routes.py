@@ -106,7 +106,12 @@ class ModelRoutes:
             "responses": {"202": accepted, **problems(400, 404, 408, 413, 415, 422, 501, 503)},
         }
         self._add("train", "post", Capability.TRAIN, "Start a training run", operation)
-        chosen = {"type": "string", "nullable": True, "description": "A run that succeeded; null: as it was installed."}
+        chosen = {
+            "type": "string",
+            "nullable": True,
+            "example": None,
+            "description": "A run that succeeded; null: as it was installed.",
+        }
         body = {"content": {JSON: {"schema": members({"run": chosen}, ["run"])}}, "required": True}
         ok = answer("What is served now.", members({"serving": {"type": "object"}}, ["serving"]))
         serve = {"requestBody": body, "responses": {"200": ok, **problems(400, 404, 408, 409, 413, 422, 503)}}

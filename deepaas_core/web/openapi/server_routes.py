@@ -95,7 +95,7 @@ _PROBLEMS = {
     409: "It is in a state that does not allow this.",
     413: "The body is larger than this server takes.",
     415: "This route does not read bodies of this media type.",
-    416: "The log has no such part.",
+    416: "There is no such part.",
     422: "Inputs are not what the model declares; `errors` names each.",
     500: "The model failed; the server's log says how.",
     501: "The model does not implement this.",
@@ -125,7 +125,7 @@ def server_paths() -> dict[str, Json]:
     models = answer("All models.", members({"models": {"type": "array", "items": reference("Model")}}, ["models"]))
     run = answer("The run.", reference("Run"))
     log = {
-        "description": "What the run has printed, or the last of it; `Range` asks for a part (206).",
+        "description": "What the run has printed, or the last of it.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
     document = answer("OpenAPI 3.0.", {"type": "object"})
@@ -150,7 +150,7 @@ def server_paths() -> dict[str, Json]:
         },
         f"{API}/runs/{{id}}/log": {
             "get": _with(
-                _run("get_run_log", "Read what a run has printed", log, 404, 409, 416, 503),
+                _in_parts(_run("get_run_log", "Read what a run has printed", log, 404, 409, 416, 503)),
                 _query("follow", {"type": "boolean", "default": False}, "Go on until the run is over."),
             ),
         },
@@ -209,8 +209,8 @@ _KEPT = answer("The files.", members({"artifacts": {"type": "array", "items": {"
 #: Given with whatever starts a run.
 CONDITION = _query(
     "X-Promote-If",
-    {"type": "string", "example": "accuracy >= 0.9"},
-    "Serve the trained model only if the last value of a metric is so.",
+    {"type": "string"},  # an example would be filled in by Swagger UI, and hold back models that report no such metric
+    "Serve the trained model only if the last value of a metric is so, such as `accuracy >= 0.9`.",
     "header",
 )
 _FORMAT = _query("format", {"type": "string", "enum": ["json", "csv"]}, "Instead of `Accept`.")
@@ -275,8 +275,15 @@ def _plot() -> Json:
 
 def _artifact() -> Json:
     name = {**_query("name", {"type": "string"}, "The file's name in the listing.", "path"), "required": True}
-    file = _as("The file; `Range` asks for a part (206).", "application/octet-stream")
-    return _with(_run("get_artifact", "Read a file it keeps", file, 404, 409, 416, 503), name)
+    file = _as("The file.", "application/octet-stream")
+    return _with(_in_parts(_run("get_artifact", "Read a file it keeps", file, 404, 409, 416, 503)), name)
+
+
+def _in_parts(operation: Json) -> Json:
+    """An operation whose answer can be read in parts, as one that says so."""
+    responses = operation["responses"]
+    part = {**responses["200"], "description": "The part that `Range` asks for."}
+    return {**operation, "responses": {**responses, "206": part}}
 
 
 def _readyz() -> Json:
