@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import report
-from benchmarks.environments import FOLDER
+from benchmarks import record, report
+from benchmarks.environments import HERE
 from benchmarks.servers import LOAD_CORE
 from benchmarks.targets import BARE, CASES, Target, chosen
-from benchmarks.works import WORKS, Figure, Options
+from benchmarks.works import WORKS, Options
+
+FIGURES = HERE / "figures.json"
 
 
 def main() -> None:
     """Prepare, measure, report."""
     options = parse()
-    os.sched_setaffinity(0, {LOAD_CORE})
-    targets = prepare(chosen(options.only))
-    settings = Options(options.rounds, options.seconds, tuple(options.connections), tell)
-    figures: list[Figure] = []
-    FOLDER.mkdir(exist_ok=True)
-    try:
+    records = record.load(FIGURES) if options.write else {}
+    if not options.again:
+        os.sched_setaffinity(0, {LOAD_CORE})
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended, as on Ctrl-C
+        targets = prepare(chosen(options.only))
+        settings = Options(options.rounds, options.seconds, tuple(options.connections), tell)
+        command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
         for work in options.work or WORKS:
-            for figure in WORKS[work](targets, settings):
-                figures.append(figure)
-    finally:
-        (FOLDER / "figures.json").write_text(json.dumps([dataclasses.asdict(figure) for figure in figures], indent=1))
-        page = report.page(figures, targets, "python -m benchmarks " + " ".join(sys.argv[1:]))
-        print(page)
+            tell(f"== {work}")
+            records[work] = record.collect(WORKS[work](targets, settings), targets, settings, command)
+            if options.write:
+                record.save(FIGURES, records)
     if options.write:
-        report.write(options.write, page)
+        report.write(options.write, report.page(records))
+    else:
+        print(report.page(records))
 
 
 def parse() -> argparse.Namespace:
@@ -44,17 +48,20 @@ def parse() -> argparse.Namespace:
         return [name.strip() for name in text.split(",") if name.strip()]
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure deepaas_core and its peers.")
-    parser.add_argument("--only", type=names, default=[], metavar="TARGETS", help="separated by commas")
+    parser.add_argument("--only", type=names, default=[], metavar="TARGETS", help="separated by commas; bare joins in")
     parser.add_argument("--work", type=names, default=[], metavar="WORKS", help=f"of {', '.join(WORKS)}")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of every target (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a turn (default: %(default)s)")
     parser.add_argument(
         "--connections", type=lambda text: [int(n) for n in names(text)], default=[1, 8, 64], help="for W1 and W2"
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="page whose table is to be replaced")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="keep the figures; put all tables into this page")
+    parser.add_argument("--again", action="store_true", help="measure nothing: show what was kept")
     options = parser.parse_args()
     if unknown := set(options.work) - set(WORKS):
         parser.error(f"no such work: {', '.join(sorted(unknown))}")
+    if options.again and not options.write:
+        parser.error("--again needs --write FILE")
     return options
 
 
@@ -68,9 +75,11 @@ def prepare(targets: list[Target]) -> list[Target]:
             tell(f"{target.name} cannot be installed: {failure.stderr.strip()[-400:]}")
         else:
             ready.append(target)
-    if not (CASES / "expected.json").exists():
+    maker, made = HERE / "cases.py", CASES / "made-by.py"
+    if not made.exists() or made.read_bytes() != maker.read_bytes():
         CASES.mkdir(parents=True, exist_ok=True)
-        subprocess.run([BARE.program("python"), str(Path(__file__).with_name("cases.py")), str(CASES)], check=True)
+        subprocess.run([BARE.program("python"), str(maker), str(CASES)], check=True)
+        shutil.copy(maker, made)
     return ready
 
 

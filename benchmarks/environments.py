@@ -6,6 +6,7 @@ need. ``uv`` is used where there is one, else venv and pip.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -53,7 +54,7 @@ class Environment:
         Raises:
             subprocess.CalledProcessError: The installation failed; its ``stderr`` says why.
         """
-        wanted = {"requirements": self.requirements, "python": self.python, "source": self._newest_source_ns()}
+        wanted = {"requirements": self.requirements, "python": self.python, "source": self._digest_of_sources()}
         stamp = self.folder / "benchmark.json"
         known = json.loads(stamp.read_text()) if stamp.exists() else {}
         if known.get("wanted") == json.loads(json.dumps(wanted)):
@@ -81,12 +82,12 @@ class Environment:
         code = f"import importlib.metadata as m; print(m.version({distribution!r}))"
         return _run(self.program("python"), "-c", code).strip()
 
-    def _newest_source_ns(self) -> int:
-        files = [file for file in MODELS.rglob("*.py") if "build" not in file.parts]
+    def _digest_of_sources(self) -> str:
+        files = sorted(file for file in MODELS.rglob("*.py") if "build" not in file.parts)
         if self.from_source:
-            files += (PROJECT / "deepaas_core").rglob("*.py")
+            files += sorted((PROJECT / "deepaas_core").rglob("*.py"))
             files.append(PROJECT / "setup.cfg")
-        return max(file.stat().st_mtime_ns for file in files)
+        return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
     def _make(self) -> None:
         version = self.python or f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,11 +1,14 @@
-"""Who asks: wrk for throughput, and a plain socket where single answers matter."""
+"""Who asks: wrk for throughput, and plain sockets where answers are few or each of them matters."""
 
 from __future__ import annotations
 
 import json
 import socket
+import statistics
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -49,7 +52,10 @@ def start_wrk(port: int, ask: Ask, connections: int, seconds: float) -> subproce
 
 def finish_wrk(process: subprocess.Popen[str]) -> Sample:
     """What a started wrk has measured."""
-    output = process.communicate()[0]
+    try:
+        output = process.communicate()[0]
+    finally:
+        process.kill()  # it still runs if we were interrupted
     lines = [line for line in output.splitlines() if line.startswith("RESULT ")]
     if not lines:
         raise RuntimeError(f"wrk failed: {output}")
@@ -61,6 +67,48 @@ def finish_wrk(process: subprocess.Popen[str]) -> Sample:
 def wrk(port: int, ask: Ask, connections: int, seconds: float) -> Sample:
     """One round of load over kept connections."""
     return finish_wrk(start_wrk(port, ask, connections, seconds))
+
+
+def heavy(
+    port: int, ask: Ask, connections: int, seconds: float, meanwhile: Callable[[], object] = lambda: None
+) -> Sample:
+    """One round of requests with large bodies, some of which take longer than the round: none is cut off.
+
+    Args:
+        port: Who is asked.
+        ask: What is asked.
+        connections: Kept ones; each asks at least once.
+        seconds: No request begins later than this.
+        meanwhile: Called again and again until the last answer has come.
+    """
+    content, began = message(ask), time.perf_counter()
+    found: list[float] = []
+    bad: list[str] = []
+
+    def keep_asking() -> None:
+        try:
+            with Connection(port) as connection:
+                while True:
+                    sent = time.perf_counter()
+                    status, _ = connection.send(content, ask.repeat)
+                    if status != 200:
+                        raise ValueError(f"status {status}")
+                    found.append(time.perf_counter() - sent)
+                    if bad or time.perf_counter() - began >= seconds:
+                        return
+        except (OSError, ValueError) as error:
+            bad.append(str(error))
+
+    threads = [threading.Thread(target=keep_asking, daemon=True) for _ in range(connections)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        meanwhile()
+        threads[0].join(0.02)
+    took = time.perf_counter() - began
+    found.sort()
+    p50, p99 = (statistics.median(found), quantile(found, 0.99)) if found else (0.0, 0.0)
+    return Sample(len(found) / took, p50 * 1e6, p99 * 1e6, len(found), len(bad))
 
 
 class Connection:
@@ -88,9 +136,13 @@ class Connection:
         """
         return self.send(message(ask))
 
-    def send(self, content: bytes) -> tuple[int, bytes]:
-        """Like ``ask``, with a request that was made before."""
+    def send(self, content: bytes, repeat: int = 1) -> tuple[int, bytes]:
+        """Like ``ask``, with a request that was made before; its body is sent so many times."""
         self._socket.sendall(content)
+        if repeat > 1:
+            again = memoryview(content)[content.index(b"\r\n\r\n") + 4 :]
+            for _ in range(repeat - 1):
+                self._socket.sendall(again)
         received = b""
         while b"\r\n\r\n" not in received:
             received += self._receive()
@@ -103,6 +155,7 @@ class Connection:
         else:
             while not body.endswith(b"0\r\n\r\n"):
                 body += self._receive()
+            body = _unchunked(body)
         return int(lines[0].split()[1]), body
 
     def _receive(self) -> bytes:
@@ -112,12 +165,21 @@ class Connection:
         return received
 
 
+def _unchunked(body: bytes) -> bytes:
+    """A body without the lengths of its chunks."""
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
+    return whole
+
+
 def message(ask: Ask) -> bytes:
     """A request as it goes over the line."""
     content = ask.content()
     head = [f"{'POST' if ask.body else 'GET'} {ask.path} HTTP/1.1", "Host: 127.0.0.1"]
     if ask.body:
-        head += [f"Content-Type: {ask.media_type}", f"Content-Length: {len(content)}"]
+        head += [f"Content-Type: {ask.media_type}", f"Content-Length: {len(content) * ask.repeat}"]
     head += [f"{name}: {value}" for name, value in ask.headers.items()]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + content
 

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from benchmarks.environments import FOLDER
 from benchmarks.load import Connection
-from benchmarks.targets import Ask, Target, free_port
+from benchmarks.targets import Ask, Target, folder_of, free_port
 
 #: Cores: one for all processes of the server, one for whoever asks.
 SERVER_CORE, LOAD_CORE = 0, 1
 STARTUP_S = 120.0
+POLL_S = 0.01
+#: A server rests when its processes take less than this share of a core.
+RESTING_SHARE, RESTING_LIMIT_S = 0.25, 15.0
 MARK = "BENCHMARK_RUN"
 
 
@@ -32,6 +35,10 @@ class Server:
     Args:
         target: Which.
         models: What it serves.
+
+    Attributes:
+        port: Where it listens.
+        log: What it writes.
     """
 
     def __init__(self, target: Target, models: Sequence[str]):
@@ -40,7 +47,9 @@ class Server:
         self.log = FOLDER / "logs" / f"{target.name.replace(' ', '-')}.log"
         self._mark = uuid.uuid4().hex
         self.log.parent.mkdir(exist_ok=True)
-        environ = {**os.environ, **target.environ(models), MARK: self._mark, "PORT": str(self.port)}
+        self._folder = folder_of(self.port)
+        self._folder.mkdir()
+        environ = {**os.environ, "TMPDIR": str(self._folder), **target.environ(models), MARK: self._mark}
         command = ["taskset", "--cpu-list", str(SERVER_CORE), *target.command(self.port, models)]
         self._started = time.perf_counter()
         with self.log.open("wb") as log:
@@ -60,7 +69,7 @@ class Server:
                     return time.perf_counter() - self._started
             if self._process.poll() is not None:
                 raise CannotServe(f"ended with code {self._process.returncode}: {self.last_words()}")
-            time.sleep(0.005)
+            time.sleep(POLL_S)
         raise CannotServe(f"no answer 200 within {STARTUP_S:.0f} s: {self.last_words()}")
 
     def last_words(self) -> str:
@@ -101,8 +110,17 @@ class Server:
                 ticks += sum(int(field) for field in fields[11:15])
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    def rest(self) -> None:
+        """Wait until it has worked off what was asked of it, so that others can have their turn."""
+        end = time.monotonic() + RESTING_LIMIT_S
+        while time.monotonic() < end:
+            before, began = self.processor_s(), time.monotonic()
+            time.sleep(0.06)
+            if self.processor_s() - before < RESTING_SHARE * (time.monotonic() - began):
+                return
+
     def stop(self) -> None:
-        """End all its processes and remove what it wrote."""
+        """End all its processes and remove what it wrote, its log excepted."""
         pids = self.pids()
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -112,16 +130,24 @@ class Server:
                 if f"{MARK}={self._mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes():
                     os.kill(pid, signal.SIGKILL)
         self._process.wait()
-        for folder in (FOLDER / "data" / str(self.port), Path(f"/tmp/benchmark-{self.port}")):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def serving(target: Target, models: Sequence[str], first: str) -> Iterator[Server]:
-    """A server that has answered its first request, and that is gone afterwards."""
+def serving(target: Target, models: Sequence[str], asks: Sequence[str]) -> Iterator[Server]:
+    """A server that answers, and that is gone afterwards.
+
+    Args:
+        target: Who serves.
+        models: What it serves.
+        asks: What is asked of it first; its health without any.
+
+    Raises:
+        CannotServe: See ``Server.wait``.
+    """
     server = Server(target, models)
     try:
-        server.wait(target.asks[first])
+        server.wait(target.asks[asks[0]] if asks else Ask(target.health))
         yield server
     finally:
         server.stop()

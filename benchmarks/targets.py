@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from benchmarks.environments import FOLDER, HERE, Environment
 
@@ -25,12 +27,14 @@ class Ask:
         body: A file below ``CASES``; empty for a GET.
         media_type: Of the body.
         headers: Further ones.
+        repeat: How many times the body is sent, as one.
     """
 
     path: str
     body: str = ""
     media_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
+    repeat: int = 1
 
     def content(self) -> bytes:
         """The bytes of the body."""
@@ -49,6 +53,10 @@ class Target:
         asks: How a kind of work is asked for; what is missing cannot be done by this target.
         environ: Environment variables for given models.
         note: What a reader must know.
+        restless: Whether its processes take so much while nobody asks that others could not be measured beside it.
+        serving_framework: Whether it exists to serve models, and isolates or batches them.
+        huge: How 2 GB are uploaded.
+        imports: The module whose import is timed.
     """
 
     name: str
@@ -58,6 +66,10 @@ class Target:
     asks: Mapping[str, Ask]
     environ: Callable[[Sequence[str]], Mapping[str, str]] = lambda models: {}
     note: str = ""
+    restless: bool = False
+    serving_framework: bool = False
+    huge: Ask | None = None
+    imports: str = ""
 
 
 def by_hand(prefix: str = "") -> dict[str, Ask]:
@@ -101,10 +113,10 @@ def without(asks: Mapping[str, Ask], *names: str) -> dict[str, Ask]:
     return {name: ask for name, ask in asks.items() if name not in names}
 
 
-def _core(name: str, *options: str) -> Target:
+def _core(name: str, note: str, *options: str) -> Target:
     def command(port: int, models: Sequence[str]) -> list[str]:
         chosen = [part for model in models for part in ("--model", model)]
-        data = str(FOLDER / "data" / str(port))
+        data = str(folder_of(port) / "data")
         return [CORE.program("deepaas-core"), "serve", "--port", str(port), "--data-dir", data, *chosen, *options]
 
     def data(model: str, body: str, media_type: str = JSON) -> Ask:
@@ -120,7 +132,16 @@ def _core(name: str, *options: str) -> Target:
         "digest": Ask("/api/v1/models/digest/predict/file", "upload.bin", OCTETS),
         "digest, form": Ask("/api/v1/models/digest/predict/file", "upload.form", FORM),
     }
-    return Target(name, CORE, command, "/livez", asks)
+    return Target(
+        name,
+        CORE,
+        command,
+        "/livez",
+        asks,
+        note=note,
+        huge=replace(asks["digest"], repeat=2048 // 64),
+        imports="deepaas_core.cli",
+    )
 
 
 def _deepaas(models: Sequence[str]) -> dict[str, str]:
@@ -150,13 +171,17 @@ def _deepaas_asks() -> dict[str, Ask]:
     }
 
 
+_MLSERVER_NOTE = "batches of up to 64 within 5 ms for the forest; uploads as base64; no access log"
+
+
 def _mlserver(name: str, parallel_workers: int, note: str) -> Target:
     classes = {"echo": "Echo", "block": "Block", "mean": "Mean", "digest": "Digest"}
 
     def command(port: int, models: Sequence[str]) -> list[str]:
-        folder = FOLDER / "data" / str(port)
-        folder.mkdir(parents=True)
+        folder = folder_of(port) / "models"
+        folder.mkdir()
         settings = {"host": "127.0.0.1", "http_port": port, "parallel_workers": parallel_workers}
+        settings |= {"debug": False}  # which would be a line of log for each request
         settings |= {"grpc_port": free_port(), "metrics_port": free_port(), "grpc_max_message_length": 1 << 30}
         (folder / "settings.json").write_text(json.dumps(settings))
         for model in models:
@@ -178,7 +203,12 @@ def _mlserver(name: str, parallel_workers: int, note: str) -> Target:
         "mean": at("mean", "array"),
         "digest, form": at("digest", "upload"),
     }
-    return Target(name, MLSERVER, command, "/v2/health/live", asks, named, note)
+    return Target(name, MLSERVER, command, "/v2/health/live", asks, named, note, serving_framework=True)
+
+
+def folder_of(port: int) -> Path:
+    """Where the server of a port keeps whatever it writes; short, because some put sockets there."""
+    return Path(tempfile.gettempdir()) / f"benchmark-{port}"
 
 
 def free_port() -> int:
@@ -198,8 +228,8 @@ TARGETS: list[Target] = [
         by_hand(),
         note="aiohttp, uvloop and orjson; everything on the event loop of one process: the limit",
     ),
-    _core("deepaas_core"),
-    _core("deepaas_core inline", "--workers-executor", "inline"),
+    _core("deepaas_core", "each model in a worker process of its own; access lines are written"),
+    _core("deepaas_core inline", "the models on threads of the server", "--workers-executor", "inline"),
     Target(
         "fastapi",
         FASTAPI,
@@ -231,7 +261,8 @@ TARGETS: list[Target] = [
         lambda port, models: [LITSERVE.program("python"), str(PEERS / "litserve_app.py"), str(port), ",".join(models)],
         "/health",
         without(by_hand(), "mean, binary", "digest"),
-        note="batches of up to 64 within 5 ms for the forest",
+        note="a worker process per model; batches of up to 64 within 5 ms for the forest; uploads in a form",
+        serving_framework=True,
     ),
     Target(
         "deepaas",
@@ -240,10 +271,11 @@ TARGETS: list[Target] = [
         "/v2/models/",
         _deepaas_asks(),
         _deepaas,
-        "arrays in a form",
+        "its pool of one process; arrays and uploads in a form; no batching",
+        serving_framework=True,
     ),
-    _mlserver("mlserver", 1, "one worker process; batches of up to 64 within 5 ms for the forest; uploads as base64"),
-    _mlserver("mlserver in-process", 0, "the same without a worker process"),
+    _mlserver("mlserver in-process", 0, f"no worker process; {_MLSERVER_NOTE}"),
+    _mlserver("mlserver", 1, f"one worker process; {_MLSERVER_NOTE}"),
     Target(
         "bentoml",
         BENTOML,
@@ -262,8 +294,9 @@ TARGETS: list[Target] = [
             "forest": Ask("/forest", "row.batch.json"),
             "mean, binary": Ask("/mean/binary", "array.form", FORM),
         },
-        named,
-        "adaptive batches of up to 64 for the forest; arrays in a form",
+        lambda models: {**named(models), "BENTOML_CONFIG_OPTIONS": "api_server.logging.access.enabled=false"},
+        "adaptive batches of up to 64 for the forest; arrays and uploads in a form; no access log",
+        serving_framework=True,
     ),
     Target(
         "ray",
@@ -273,12 +306,15 @@ TARGETS: list[Target] = [
             str(PEERS / "ray_app.py"),
             str(port),
             ",".join(models),
-            f"/tmp/benchmark-{port}",
+            str(folder_of(port)),
         ],
         "/-/healthz",
         by_hand(),
         lambda models: {"RAY_USAGE_STATS_ENABLED": "0"},
-        "batches of up to 64 within 5 ms for the forest",
+        "a replica per model, up to 100 requests on the way to it; batches of up to 64 within 5 ms for the forest; "
+        "no access log",
+        restless=True,
+        serving_framework=True,
     ),
 ]
 

@@ -1,7 +1,8 @@
 """The work: what is asked of every target, and what is noted down.
 
-All targets of a work are up at the same time; in each round every one of them has its turn, so that whatever else
-happens on the machine happens to all.
+All targets of a work are up at the same time and rest while others have their turn; in each round every one of them
+has its turn, so that whatever else happens on the machine happens to all. A target that does not rest is left out of
+this and has its rounds alone, after the others.
 """
 
 from __future__ import annotations
@@ -9,16 +10,28 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.load import Connection, answers, finish_wrk, latencies_ms, quantile, start_wrk, wrk
+from benchmarks.load import (
+    Connection,
+    Sample,
+    answers,
+    heavy,
+    latencies_ms,
+    quantile,
+    start_wrk,
+    wrk,
+)
 from benchmarks.servers import CannotServe, Server, serving
 from benchmarks.targets import CASES, Ask, Target
 
-SETTLE_S = 1.0
-GROWTH_FROM, GROWTH_TO, GROWTH_LIMIT_S = 5_000, 50_000, 90.0
+SETTLE_S = 0.3
+GROWTH_FROM, GROWTH_TO, GROWTH_LIMIT_S = 5_000, 50_000, 40.0
+BUSY_CONNECTIONS = 64
+NONE = float("nan")
 
 
 @dataclass(frozen=True)
@@ -28,12 +41,12 @@ class Options:
     Attributes:
         rounds: Turns of every target.
         seconds: Length of a turn.
-        connections: For W1 and W2.
+        connections: For W1 and the forest of W2.
         tell: Told of every step.
     """
 
     rounds: int = 5
-    seconds: float = 3.0
+    seconds: float = 1.0
     connections: tuple[int, ...] = (1, 8, 64)
     tell: Callable[[str], None] = print
 
@@ -43,14 +56,13 @@ class Figure:
     """One thing that was measured in one round.
 
     Attributes:
-        work, case: What was asked, e.g. ``W1``, ``64 connections``.
+        case: What was asked, e.g. ``64 connections``.
         target: Who was asked.
         metric: Name and unit, e.g. ``req/s``.
         round: Which turn, from 0.
         value: Not a number when the target could not do it; ``reason`` then says why.
     """
 
-    work: str
     case: str
     target: str
     metric: str
@@ -61,41 +73,67 @@ class Figure:
 
 @dataclass(frozen=True)
 class Case:
-    """Load of one kind."""
+    """Load of one kind; ``measure`` takes port, ask, connections and seconds."""
 
     name: str
     ask: str
     connections: int
+    measure: Callable[[int, Ask, int, float], Sample] = wrk
 
 
 Figures = Iterator[Figure]
 
 
+@dataclass(frozen=True)
+class Lineup:
+    """Servers that are up together.
+
+    Attributes:
+        targets: In the order of their turns.
+        servers: Of those that serve at all, by name.
+        reasons: By name and ask, why a target cannot do it.
+    """
+
+    targets: Sequence[Target]
+    servers: dict[str, Server]
+    reasons: dict[str, dict[str, str]]
+
+
+def lineups(
+    targets: Sequence[Target], models: Sequence[str], asks: Sequence[str], options: Options
+) -> Iterator[Lineup]:
+    """First all that rest between their turns, then each of the others; every answer has been checked once."""
+    resting = [target for target in targets if not target.restless]
+    for group in (resting, *([target] for target in targets if target.restless)):
+        if group:
+            with _lineup(group, models, asks, options.tell) as lineup:
+                yield lineup
+
+
 @contextlib.contextmanager
-def lineup(
+def _lineup(
     targets: Sequence[Target], models: Sequence[str], asks: Sequence[str], tell: Callable[[str], None]
-) -> Iterator[tuple[dict[str, Server], dict[str, dict[str, str]]]]:
-    """Servers of all targets that can do the work, checked; and by target and ask, why the others cannot."""
-    servers: dict[str, Server] = {}
-    reasons: dict[str, dict[str, str]] = {target.name: {} for target in targets}
+) -> Iterator[Lineup]:
+    lineup = Lineup(targets, {}, {target.name: {} for target in targets})
     with contextlib.ExitStack() as stack:
         for target in targets:
             known = [ask for ask in asks if ask in target.asks]
-            reasons[target.name] = {ask: "not offered" for ask in asks if ask not in known}
+            reasons = lineup.reasons[target.name]
+            reasons.update({ask: "not offered" for ask in asks if ask not in known})
             if not known:
                 continue
             try:
-                server = stack.enter_context(serving(target, models, known[0]))
+                server = stack.enter_context(serving(target, models, known))
             except CannotServe as failure:
                 tell(f"{target.name} does not serve {', '.join(models)}: {failure}")
-                reasons[target.name] |= {ask: str(failure) for ask in known}
+                reasons.update({ask: str(failure) for ask in known})
                 continue
-            servers[target.name] = server
+            lineup.servers[target.name] = server
             for ask in known:
                 if wrong := check(server, ask):
                     tell(f"{target.name} gives no right answer to {ask}: {wrong}")
-                    reasons[target.name][ask] = wrong
-        yield servers, reasons
+                    reasons[ask] = wrong
+        yield lineup
 
 
 def check(server: Server, ask: str) -> str:
@@ -109,115 +147,136 @@ def check(server: Server, ask: str) -> str:
     if status != 200:
         return f"status {status}: {body[:200].decode(errors='replace')}"
     with contextlib.suppress(ValueError):
-        if answers(json.loads(unchunked(body)), expected):
+        if answers(json.loads(body), expected):
             return ""
     return f"a wrong answer: {body[:200].decode(errors='replace')}"
 
 
-def unchunked(body: bytes) -> bytes:
-    """A body without the lengths of its chunks, if it has such."""
-    if not body.endswith(b"\r\n0\r\n\r\n"):
-        return body
-    whole = b""
-    while body:
-        size, _, body = body.partition(b"\r\n")
-        whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
-    return whole
-
-
-def throughput(
-    work: str, targets: Sequence[Target], models: Sequence[str], cases: Sequence[Case], options: Options
-) -> Figures:
-    """Answers a second and their latencies."""
+def throughput(targets: Sequence[Target], models: Sequence[str], cases: Sequence[Case], options: Options) -> Figures:
+    """Answers a second, their latencies, and the processor time of each."""
     asks = list(dict.fromkeys(case.ask for case in cases))
-    with lineup(targets, models, asks, options.tell) as (servers, reasons):
+    warming = [case for case in cases if case.measure is wrk and case.connections > 1]
+    for lineup in lineups(targets, models, asks, options):
+        for case in {case.ask: case for case in warming}.values():
+            for name, server in lineup.servers.items():
+                if case.ask not in lineup.reasons[name]:
+                    case.measure(server.port, server.target.asks[case.ask], case.connections, 1)
+                    server.rest()
         for turn in range(options.rounds):
             for case in cases:
-                for target in targets:
-                    reason = reasons[target.name].get(case.ask)
-                    if reason:
-                        yield Figure(work, case.name, target.name, "req/s", turn, float("nan"), reason)
-                        continue
-                    ask = target.asks[case.ask]
-                    server = servers[target.name]
-                    before = server.processor_s()
-                    sample = wrk(server.port, ask, case.connections, options.seconds)
-                    spent_us = (server.processor_s() - before) / max(1, sample.requests) * 1e6
-                    options.tell(f"{work} {case.name}, {target.name}: {sample}, {spent_us:.0f} µs of processor each")
-                    if sample.bad:
-                        reasons[target.name][case.ask] = f"{sample.bad} of {sample.requests} requests failed"
-                    yield Figure(work, case.name, target.name, "req/s", turn, sample.rate)
-                    yield Figure(work, case.name, target.name, "CPU µs", turn, spent_us)
-                    yield Figure(work, case.name, target.name, "p50 µs", turn, sample.p50_us)
-                    yield Figure(work, case.name, target.name, "p99 µs", turn, sample.p99_us)
+                for target in lineup.targets:
+                    yield from _turn(lineup, target, case, turn, options)
+
+
+def _turn(lineup: Lineup, target: Target, case: Case, turn: int, options: Options) -> Figures:
+    reasons = lineup.reasons[target.name]
+    if case.ask in reasons:
+        yield Figure(case.name, target.name, "req/s", turn, NONE, reasons[case.ask])
+        return
+    server = lineup.servers[target.name]
+    before = server.processor_s()
+    sample = case.measure(server.port, target.asks[case.ask], case.connections, options.seconds)
+    spent_us = (server.processor_s() - before) / max(1, sample.requests) * 1e6
+    server.rest()
+    options.tell(f"{case.name}, {target.name}: {sample}, {spent_us:.0f} µs of processor each")
+    wrong = f"{sample.bad} of {sample.requests} requests failed" if sample.bad else check(server, case.ask)
+    if wrong:
+        reasons[case.ask] = wrong
+        yield Figure(case.name, target.name, "req/s", turn, NONE, wrong)
+        return
+    yield Figure(case.name, target.name, "req/s", turn, sample.rate)
+    yield Figure(case.name, target.name, "p50 µs", turn, sample.p50_us)
+    yield Figure(case.name, target.name, "p99 µs", turn, sample.p99_us)
+    yield Figure(case.name, target.name, "CPU µs", turn, spent_us)
 
 
 def echo(targets: Sequence[Target], options: Options) -> Figures:
     """W1: echo of a small JSON."""
-    cases = [Case(f"echo, {n}", "echo", n) for n in options.connections]
-    return throughput("W1", targets, ["echo"], cases, options)
+    return throughput(targets, ["echo"], [Case(_connections(n), "echo", n) for n in options.connections], options)
 
 
 def estimators(targets: Sequence[Target], options: Options) -> Figures:
     """W2: one row into logistic regression, and into a forest with batching on."""
-    for model in ("logistic", "forest"):
-        cases = [Case(f"{model}, {n}", model, n) for n in options.connections]
-        yield from throughput("W2", targets, [model], cases, options)
+    most = max(options.connections)
+    cases = [Case(f"logistic regression, {_connections(most)}", "logistic", most)]
+    cases += [Case(f"forest, {_connections(n)}", "forest", n) for n in options.connections]
+    return throughput(targets, ["logistic", "forest"], cases, options)
 
 
 def arrays(targets: Sequence[Target], options: Options) -> Figures:
     """W3: a million 32-bit floats in, their mean out."""
-    cases = [Case("JSON", "mean", 2), Case("binary", "mean, binary", 2)]
-    return throughput("W3", targets, ["mean"], cases, options)
+    cases = [Case("JSON", "mean", 2, heavy), Case("binary", "mean, binary", 2, heavy)]
+    return throughput(targets, ["mean"], cases, options)
 
 
 def uploads(targets: Sequence[Target], options: Options) -> Figures:
     """W4: 64 MB in, length and digest out; and how far memory rises above idle meanwhile."""
-    cases = [Case("body", "digest", 2), Case("form", "digest, form", 2)]
-    yield from throughput("W4", targets, ["digest"], cases, options)
-    with lineup(targets, ["digest"], [case.ask for case in cases], options.tell) as (servers, reasons):
-        for name, server in servers.items():
-            for case in cases:
-                if case.ask not in reasons[name]:
-                    growth = peak_growth_mb(server, server.target.asks[case.ask], 2, options.seconds)
-                    yield Figure("W4", case.name, name, "growth MB", 0, growth)
+    cases = [Case("the body is the file", "digest", 2, heavy), Case("a file in a form", "digest, form", 2, heavy)]
+    yield from throughput(targets, ["digest"], cases, options)
+    for target in targets:
+        for case in cases:
+            if case.ask in target.asks:
+                with contextlib.suppress(CannotServe), serving(target, ["digest"], []) as server:
+                    growth = peak_growth_mb(server, target.asks[case.ask], 2, 2 * options.seconds)
+                    options.tell(f"{case.name}, {target.name}: {growth:.1f} MB above idle")
+                    yield Figure(case.name, target.name, "growth MB", 0, growth)
+        if target.huge is not None:
+            with contextlib.suppress(CannotServe), serving(target, ["digest"], []) as server:
+                growth = peak_growth_mb(server, target.huge, 1, 0)
+                options.tell(f"2 GB, {target.name}: {growth:.1f} MB above idle")
+                yield Figure("2 GB in one body", target.name, "growth MB", 0, growth)
 
 
 def peak_growth_mb(server: Server, ask: Ask, connections: int, seconds: float) -> float:
-    """Memory at its highest under load, above idle."""
-    idle, peak = server.memory_mb(), 0.0
-    load = start_wrk(server.port, ask, connections, seconds)
-    while load.poll() is None:
-        peak = max(peak, server.memory_mb())
-        time.sleep(0.1)
-    finish_wrk(load)
-    return max(peak, server.memory_mb()) - idle
+    """Memory at its highest under load, above idle.
+
+    Raises:
+        CannotServe: A request failed.
+    """
+    time.sleep(SETTLE_S)
+    idle = server.memory_mb()
+    peaks = [idle]
+    sample = heavy(server.port, ask, connections, seconds, lambda: peaks.append(server.memory_mb()))
+    if sample.bad:
+        raise CannotServe(f"{sample.bad} of {sample.requests} requests failed")
+    return max(peaks) - idle
 
 
 def blocking(targets: Sequence[Target], options: Options) -> Figures:
     """W5: what another client sees while 64 connections keep a model busy that blocks for 50 ms."""
-    watched = {"health": lambda target: Ask(target.health), "quick model": lambda target: target.asks["echo"]}
     asks = ["echo", "sleep", "compute"]
-    with lineup(targets, ["echo", "block"], asks, options.tell) as (servers, reasons):
+    for lineup in lineups(targets, ["echo", "block"], asks, options):
         for turn in range(options.rounds):
-            for target in targets:
-                if target.name not in servers or reasons[target.name]:
-                    reason = "; ".join(reasons[target.name].values())
-                    yield Figure("W5", "idle: health", target.name, "p99 ms", turn, float("nan"), reason)
+            for target in lineup.targets:
+                reasons = lineup.reasons[target.name]
+                if reasons:
+                    yield Figure("health, idle", target.name, "p99 ms", turn, NONE, "; ".join(set(reasons.values())))
                     continue
-                port = servers[target.name].port
                 for state in ("idle", "sleep", "compute"):
-                    load = None
-                    if state != "idle":
-                        load = start_wrk(port, target.asks[state], 64, 2 * options.seconds + 1)
-                        time.sleep(SETTLE_S / 2)
-                    for what, ask in watched.items():
-                        found = latencies_ms(port, ask(target), options.seconds)
-                        p99 = quantile(found, 0.99)
-                        options.tell(f"W5 {state}: {what}, {target.name}: p99 {p99:.2f} ms of {len(found)}")
-                        yield Figure("W5", f"{state}: {what}", target.name, "p99 ms", turn, p99)
-                    if load is not None:
-                        finish_wrk(load)
+                    try:
+                        yield from _watch(lineup.servers[target.name], state, turn, options)
+                    except (OSError, ValueError) as error:
+                        reasons[state] = f"failed while others asked ({state}): {error}"
+
+
+def _watch(server: Server, state: str, turn: int, options: Options) -> Figures:
+    target = server.target
+    watched = {"health": Ask(target.health), "quick model": target.asks["echo"]}
+    load = None
+    if state != "idle":
+        load = start_wrk(server.port, target.asks[state], BUSY_CONNECTIONS, 2 * options.seconds + SETTLE_S + 0.5)
+        time.sleep(SETTLE_S)
+    try:
+        for what, ask in watched.items():
+            found = latencies_ms(server.port, ask, options.seconds)
+            options.tell(f"{what}, {state}, {target.name}: p99 {quantile(found, 0.99):.2f} ms of {len(found)}")
+            beside = {"idle": "idle", "sleep": "while it sleeps", "compute": "while it computes"}[state]
+            yield Figure(f"{what}, {beside}", target.name, "p99 ms", turn, quantile(found, 0.99))
+    finally:
+        if load is not None:
+            load.kill()
+            load.wait()
+    server.rest()
 
 
 def start_up(targets: Sequence[Target], options: Options) -> Figures:
@@ -227,34 +286,63 @@ def start_up(targets: Sequence[Target], options: Options) -> Figures:
             server = Server(target, ["echo"])
             try:
                 first = server.wait(target.asks["echo"])
-                time.sleep(SETTLE_S)
+                time.sleep(3 * SETTLE_S)
                 memory = server.memory_mb()
+                wrong = check(server, "echo")
+                if wrong:
+                    raise CannotServe(wrong)
             except CannotServe as failure:
-                yield Figure("W6", "first answer", target.name, "s", turn, float("nan"), str(failure))
+                yield Figure("first answer", target.name, "s", turn, NONE, str(failure))
                 continue
             finally:
                 server.stop()
-            options.tell(f"W6 {target.name}: first answer after {first:.2f} s, {memory:.0f} MB")
-            yield Figure("W6", "first answer", target.name, "s", turn, first)
-            yield Figure("W6", "idle memory", target.name, "MB", turn, memory)
+            options.tell(f"{target.name}: first answer after {first:.2f} s, {memory:.0f} MB")
+            yield Figure("first answer", target.name, "s", turn, first)
+            yield Figure("idle memory", target.name, "MB", turn, memory)
+            if target.imports:
+                yield Figure(f"import {target.imports}", target.name, "ms", turn, _import_ms(target))
     for target in targets:
-        yield Figure("W6", "installed", target.name, "MB", 0, target.environment.size_mb())
+        yield Figure("installed", target.name, "MB", 0, target.environment.size_mb())
+
+
+def _import_ms(target: Target) -> float:
+    code = f"import time; t = time.perf_counter(); import {target.imports}; print(time.perf_counter() - t)"
+    done = subprocess.run([target.environment.program("python"), "-c", code], check=True, capture_output=True)
+    return float(done.stdout) * 1e3
 
 
 def growth(targets: Sequence[Target], options: Options) -> Figures:
     """Memory after 50,000 requests against memory after 5,000."""
-    with lineup(targets, ["echo"], ["echo"], options.tell) as (servers, _):
-        for name, server in servers.items():
-            memory: list[tuple[int, float]] = []
-            done, end = 0, time.monotonic() + GROWTH_LIMIT_S
-            for wanted in (GROWTH_FROM, GROWTH_TO):
-                while done < wanted and time.monotonic() < end:
-                    done += wrk(server.port, server.target.asks["echo"], 64, 1).requests
-                memory.append((done, statistics.median(server.memory_mb() for _ in range(3))))
-            (early, before), (late, after) = memory
-            options.tell(f"growth, {name}: {before:.1f} MB at {early}, {after:.1f} MB at {late}")
-            yield Figure("growth", "memory", name, "ratio", 0, after / before)
-            yield Figure("growth", "requests", name, "requests", 0, late)
+    for target in targets:
+        try:
+            with serving(target, ["echo"], ["echo"]) as server:
+                early, late = _grown(server)
+        except CannotServe as failure:
+            yield Figure("memory", target.name, "ratio", 0, NONE, str(failure))
+            continue
+        options.tell(f"growth, {target.name}: {early[1]:.1f} MB at {early[0]}, {late[1]:.1f} MB at {late[0]}")
+        yield Figure("memory", target.name, "MB", 0, early[1])
+        yield Figure("growth", target.name, "ratio", 0, late[1] / early[1])
+        yield Figure("requests", target.name, "number", 0, late[0])
+
+
+def _grown(server: Server) -> list[tuple[int, float]]:
+    """Requests and megabytes, early and late."""
+    found: list[tuple[int, float]] = []
+    done, end = 0, time.monotonic() + GROWTH_LIMIT_S
+    for wanted in (GROWTH_FROM, GROWTH_TO):
+        while done < wanted and time.monotonic() < end:
+            sample = wrk(server.port, server.target.asks["echo"], BUSY_CONNECTIONS, 1)
+            if sample.bad:
+                raise CannotServe(f"{sample.bad} of {sample.requests} requests failed")
+            done += sample.requests
+        server.rest()
+        found.append((done, statistics.median(server.memory_mb() for _ in range(3))))
+    return found
+
+
+def _connections(number: int) -> str:
+    return f"{number} connection{'s' if number > 1 else ''}"
 
 
 WORKS: dict[str, Callable[[Sequence[Target], Options], Figures]] = {

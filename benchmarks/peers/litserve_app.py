@@ -13,7 +13,7 @@ class Echo(litserve.LitAPI):
     def setup(self, device: str) -> None:
         pass
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request):
         return request["data"]
 
     def predict(self, x: Any) -> Any:
@@ -34,7 +34,7 @@ class Mean(Echo):
 
 
 class Digest(Echo):
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request):
         return request["data"].file
 
     def predict(self, x: Any) -> Any:

@@ -70,7 +70,9 @@ if __name__ == "__main__":
         "echo": Echo, "block": Block, "mean": Mean, "digest": Digest, "logistic": Logistic, "forest": Forest
     }  # fmt: skip
     ray.init(include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[3])
-    serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": int(sys.argv[1])}, logging_config={"enable_access_log": False}
+    )
     for model in sys.argv[2].split(","):
         serve.run(deployments[model].bind(), name=model, route_prefix=f"/{model}")
     while True:
