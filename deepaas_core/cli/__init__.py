@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from deepaas_core import __version__
 from deepaas_core.cli.exits import Exit
@@ -16,9 +17,12 @@ from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsErr
 from deepaas_core.settings import Settings, add_arguments, did_you_mean, parser_flags
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
-_COMMANDS = ("serve", "models", "check", "predict", "train", "runs")
+_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "environment")
 #: What can be done with a run: ``deepaas-core runs log ID``.
 _RUN_COMMANDS = ("log", "cancel", "retry", "compare", "files", "serve", "delete")
+#: What can be done with environments.
+_ENVIRONMENT_COMMANDS = ("create", "list", "remove")
+_SUBCOMMANDS = {"runs": _RUN_COMMANDS, "environment": _ENVIRONMENT_COMMANDS}
 _EXIT_CODES = """
 exit codes:
   0  done
@@ -38,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments.insert(0, "serve")
-    if arguments[0] == "runs" and arguments[1:2] and arguments[1] in _RUN_COMMANDS:
-        arguments[:2] = [f"runs {arguments[1]}"]
+    if arguments[1:2] and arguments[1] in _SUBCOMMANDS.get(arguments[0], ()):
+        arguments[:2] = [f"{arguments[0]} {arguments[1]}"]
     try:
         try:
             return _main(arguments)
@@ -110,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("name", nargs="?", help="the model; without it, every installed one")
     _add_local(check)
     _add_clients(commands)
+    _add_environments(commands)
     return parser
 
 
@@ -155,7 +160,7 @@ def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "list the training runs of a running server, live on a terminal, or look at one"
-    runs = _command(commands, "runs", text, _run_command("show"), "[ID] ")
+    runs = _command(commands, "runs", text, _later("runs", "show"), "[ID] ")
     runs.epilog = (
         f"A run's id may be cut short. More: deepaas-core runs {{{','.join(_RUN_COMMANDS)}}} --help\n{runs.epilog}"
     )
@@ -187,7 +192,7 @@ def _add_run_command(
     several: bool = False,
     server: bool = True,
 ) -> argparse.ArgumentParser:
-    parser = _command(commands, f"runs {name}", text, _run_command(name), "ID … " if several else "ID ")
+    parser = _command(commands, f"runs {name}", text, _later("runs", name), "ID … " if several else "ID ")
     if several:
         parser.add_argument("ids", nargs="+", metavar="ID", help="the runs; an id may be cut short")
     else:
@@ -195,6 +200,36 @@ def _add_run_command(
     if server:
         _add_server(parser)
     return parser
+
+
+def _add_environments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "list the environments made here, for models that need libraries of their own"
+    lists = [
+        _command(commands, name, text, _later("environments", "show")) for name in ("environment", "environment list")
+    ]
+    lists[0].epilog = f"More: deepaas-core environment {{{','.join(_ENVIRONMENT_COMMANDS)}}} --help\n{lists[0].epilog}"
+    create = _command(
+        commands,
+        "environment create",
+        "make an environment, with uv",
+        _later("environments", "create"),
+        "NAME PACKAGE … ",
+    )
+    create.add_argument("name", metavar="NAME", help="what to call it")
+    create.add_argument("packages", nargs="*", metavar="PACKAGE", help="packages to install, as pip takes them")
+    create.add_argument(
+        *("--requirements", "-r"), action="append", default=[], metavar="FILE", help="a requirements file; repeatable"
+    )
+    create.add_argument("--python", metavar="VERSION", help="its Python: 3.9 or newer, or the path of one")
+    remove = _command(
+        commands, "environment remove", "remove environments", _later("environments", "remove"), "NAME … "
+    )
+    remove.add_argument("names", nargs="+", metavar="NAME", help="the environments")
+    for parser in (*lists, create, remove):
+        parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+        parser.add_argument("--data-dir", dest="store.data_dir", metavar="DIR", help="the data folder of the server")
+    for parser in (*lists, create):
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_starting(parser: argparse.ArgumentParser) -> None:
@@ -254,11 +289,11 @@ def _train(given: argparse.Namespace) -> int:
     return train(given)
 
 
-def _run_command(name: str) -> Callable[[argparse.Namespace], int]:
-    def run(given: argparse.Namespace) -> int:
-        from deepaas_core.cli import runs
+def _later(module: str, name: str) -> Callable[[argparse.Namespace], int]:
+    """A function of one of the modules beside this one, imported when it is called."""
 
-        command: Callable[[argparse.Namespace], int] = getattr(runs, name)
+    def run(given: argparse.Namespace) -> int:
+        command: Callable[[argparse.Namespace], int] = getattr(import_module(f"deepaas_core.cli.{module}"), name)
         return command(given)
 
     return run
