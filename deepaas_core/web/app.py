@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,8 @@ from deepaas_core.web.rest import models, runs, watching
 from deepaas_core.web.ui import pages
 
 BACKLOG = 1024
+#: How long, when the server ends, connections without a request are kept for one that is on its way.
+LAST_REQUESTS_S = 0.25
 #: aiohttp's own access log is off; ours is in ``observe``.
 _NO_LOG = logging.getLogger("deepaas_core.web.no_log")
 _NO_LOG.disabled = True
@@ -100,6 +103,7 @@ class Listener:
         self._settings = settings
         self._sockets = sockets
         self._servers: list[asyncio.Server] = []
+        self._leaving = False
         self.port = settings.web.port
 
     async def start(self) -> None:
@@ -126,25 +130,52 @@ class Listener:
     def _connection(self) -> Connection:
         manager = self._runner.server
         assert manager is not None
-        return Connection(
+        connection = Connection(
             manager,
             express=self._express,
             loop=asyncio.get_running_loop(),
             access_log=_NO_LOG,
             keepalive_timeout=self._settings.web.keepalive_timeout_s,
         )
+        if self._leaving:
+            connection.leave()
+        return connection
 
     async def stop(self, drain_s: float) -> None:
-        """Accept no more, let requests in flight finish for so long at most, and close everything."""
+        """Accept no more, let requests in flight finish for so long at most, and close everything.
+
+        Whoever had connected, or had a connection, may have sent a request that nobody has read yet; it is answered.
+        """
+        manager = self._runner.server
+        assert manager is not None
+        self._leaving = True
+        for connection in manager.connections:
+            connection.leave()  # type: ignore[attr-defined]  # they are all of our class
+        await self._accept_pending()
         for server in self._servers:
             server.close()
         self.app[keys.OBSERVER].leave()
-        manager = self._runner.server
-        if manager is not None:
-            manager.pre_shutdown()
-            with suppress(TimeoutError):
-                await manager.shutdown(drain_s)
+        await _soon(lambda: not manager.connections, LAST_REQUESTS_S)
+        manager.pre_shutdown()
+        with suppress(TimeoutError):
+            await manager.shutdown(drain_s)
         await self._runner.cleanup()
+
+    async def _accept_pending(self) -> None:
+        """Let the loop accept the connections that wait; closing a socket resets what waits at it."""
+        pending = select.poll()
+        for server in self._servers:
+            for listening in server.sockets:
+                pending.register(listening.fileno(), select.POLLIN)
+        await _soon(lambda: not pending.poll(0), LAST_REQUESTS_S)
+
+
+async def _soon(condition: Callable[[], bool], within_s: float) -> None:
+    """Wait for something that is likely to come about soon, for so long at most."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while not condition() and loop.time() < deadline:
+        await asyncio.sleep(0.001)
 
 
 def _port(sockets: tuple[socket.socket, ...]) -> int:

@@ -50,6 +50,7 @@ class Connection(web.RequestHandler):
         "_handed_over",
         "_head_timer",
         "_idle",
+        "_leaving",
         "_sent",
         "stumbled",
     )
@@ -60,7 +61,7 @@ class Connection(web.RequestHandler):
         self._begun: tuple[Begun, _Arrived] | None = None
         self._behind: list[_Arrived] = []
         self.stumbled: Exception | None = None
-        self._closing = False
+        self._closing = self._leaving = False
         self._idle: asyncio.Future[None] | None = None
         self._handed_over: tuple[object, Begun] | None = None
         self._parser = _Sieve(self, self._parser)  # type: ignore[assignment]  # it has what is used of a parser
@@ -74,6 +75,17 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         if self._begun is not None:
             self._begun[0].result.cancel()
+
+    def leave(self) -> None:
+        """Answer what is still asked, and say with each answer that the connection ends."""
+        self._leaving = True
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if self._leaving and not resp.prepared:
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
     def close(self) -> None:
         """Take no more requests, and close when those that have come are answered."""
@@ -138,7 +150,7 @@ class Connection(web.RequestHandler):
                 self._pause_reading_for_buffer()  # aiohttp resumes it once it has worked them off
             return []
         waiter = self._waiter
-        if len(arrived) != 1 or waiter is None or waiter.done() or self._messages or self._close:
+        if len(arrived) != 1 or waiter is None or waiter.done() or self._messages or self._close or self._leaving:
             return arrived
         message, payload = arrived[0]
         begun = self._express.begin(message, payload)
