@@ -22,7 +22,7 @@ from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
-from deepaas_core.web import health, keys, metrics, observe, problems
+from deepaas_core.web import health, keys, memory, metrics, observe, problems
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import models, runs, watching
@@ -112,6 +112,7 @@ class Listener:
         Raises:
             SettingsError: The address cannot be used, e.g. because another server has it.
         """
+        memory.keep_freed()
         await self._runner.setup()
         self._express = Express(self.app)
         loop = asyncio.get_running_loop()

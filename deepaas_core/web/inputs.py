@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import mimetypes
-import os
-from collections.abc import AsyncIterator, Callable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,8 +19,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 from multidict import MultiDict
+from multipart import MultipartSegment
 from webargs.aiohttpparser import AIOHTTPParser
 from webargs.multidictproxy import MultiDictProxy
 
@@ -31,12 +32,11 @@ from deepaas_core.executors.base import Call
 from deepaas_core.executors.shelf import Loan
 from deepaas_core.executors.worker.slots import LARGE_BYTES
 from deepaas_core.settings import Settings
-from deepaas_core.web import fetch, negotiation
+from deepaas_core.web import fetch, negotiation, uploads
 from deepaas_core.web.keys import GUARD, PREDICTOR, SETTINGS
 from deepaas_core.web.scratch import Folder, shown_name
 
 TIMEOUT_HEADER = "X-Timeout-S"
-MAX_PARTS = 200
 MAX_NESTING = 100
 PIECE_BYTES = 1 << 18
 FORM = "application/x-www-form-urlencoded"
@@ -46,6 +46,7 @@ PAYLOAD_FIELDS = {
     Capability.PREDICT_FILE: ("data", "file"),
     Capability.PREDICT_URL: ("url",),
 }
+_FIRST = re.compile(rb"\s*(.)", re.DOTALL)
 _ENVELOPE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -222,7 +223,9 @@ async def _gather(
     if request.can_read_body:
         try:
             if request.content_type.startswith("multipart/"):
-                await _read_multipart(request, capability, arguments, folder, sent, settings)
+                budget = uploads.Budget(settings)
+                form = _Form(capability, arguments, folder, sent, budget)
+                await uploads.read_form(request, form, budget)
             elif _is_raw_file(request, capability):
                 await _read_raw_file(request, folder, sent, settings)
             elif capability is Capability.PREDICT_DATA and _can_be_lent(request) and (loan := lend()) is not None:
@@ -306,9 +309,10 @@ def _take_data(request: web.Request, body: bytearray | memoryview, sent: Sent) -
 
 def _read_envelope(body: bytearray, sent: Sent) -> None:
     """``{"data": …, other arguments}``, with ``data`` left as it is; any other JSON than an object is the data."""
-    if not body.strip():
+    first = _FIRST.match(body)
+    if first is None:
         return
-    if body.lstrip()[:1] != b"{":
+    if first[1] != b"{":
         sent.payload, sent.body = {"form": "json"}, body
         return
     try:
@@ -387,7 +391,7 @@ async def _read_body(request: web.Request, settings: Settings) -> bytearray:
             raise errors.PayloadTooLarge(limit)
         return body
     async with asyncio.timeout(settings.web.body_timeout_s):
-        async for piece in request.content.iter_any():
+        async for piece, _ in request.content.iter_chunks():
             body += piece
             if len(body) > limit:
                 raise errors.PayloadTooLarge(limit)
@@ -414,7 +418,7 @@ async def _read_lent(request: web.Request, sent: Sent, settings: Settings, loan:
     length, at = request.content_length or 0, 0
     room = loan.room(length)
     async with asyncio.timeout(settings.web.body_timeout_s):
-        async for piece in request.content.iter_any():
+        async for piece, _ in request.content.iter_chunks():  # as they came: no other way joins nothing
             room[at : at + len(piece)] = piece
             at += len(piece)
     sent.loan = loan
@@ -432,70 +436,72 @@ def _is_raw_file(request: web.Request, capability: Capability) -> bool:
 async def _read_raw_file(request: web.Request, folder: Folder, sent: Sent, settings: Settings) -> None:
     suffix = mimetypes.guess_extension(request.content_type) or ""
     path = folder.new_file(f"body{suffix}")
-    await _save(request.content.iter_chunked(PIECE_BYTES), str(path), _Budget(settings))
+    await uploads.save_body(request, path, uploads.Budget(settings))
     if path.stat().st_size:
         sent.payload = {"path": str(path), "filename": path.name, "content_type": request.content_type}
 
 
-async def _read_multipart(
-    request: web.Request,
-    capability: Capability,
-    arguments: Arguments,
-    folder: Folder,
-    sent: Sent,
-    settings: Settings,
-) -> None:
-    budget = _Budget(settings)
-    try:
-        parts = 0
-        async for part in await request.multipart():
-            parts += 1
-            if parts > MAX_PARTS:
-                raise errors.MalformedBody(f"A multipart body may have at most {MAX_PARTS} parts.")
-            if not isinstance(part, BodyPartReader) or not part.name:
-                raise errors.MalformedBody("Every part of the multipart body must have a name and no parts of its own.")
-            await _read_part(part, capability, arguments, folder, sent, budget)
-    except (ValueError, KeyError, AssertionError, RuntimeError, LookupError) as error:
-        if isinstance(error, errors.DeepaasError):
-            raise
-        raise errors.MalformedBody("The multipart body cannot be read.") from None
+class _Form:
+    """Takes the parts of a multipart body. Implements ``uploads.Receiver``."""
 
+    def __init__(
+        self, capability: Capability, arguments: Arguments, folder: Folder, sent: Sent, budget: uploads.Budget
+    ):
+        self._capability = capability
+        self._arguments = arguments
+        self._folder = folder
+        self._sent = sent
+        self._budget = budget
+        self._charset = "utf-8"
 
-async def _read_part(
-    part: BodyPartReader,
-    capability: Capability,
-    arguments: Arguments,
-    folder: Folder,
-    sent: Sent,
-    budget: _Budget,
-) -> None:
-    name = part.name or ""
-    media_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip().lower()
-    is_payload = name in PAYLOAD_FIELDS.get(capability, ()) and capability is not Capability.PREDICT_URL
-    if is_payload and capability is Capability.PREDICT_DATA and (part.filename or "Content-Type" in part.headers):
-        sent.body = await _hold(part, budget)
-        sent.payload = {
-            "form": _form(media_type),
-            "content_type": media_type,
-            "charset": part.get_charset("utf-8"),
-            "filename": shown_name(part.filename or name),
-        }
-    elif part.filename:
-        if not is_payload and not _takes_file(arguments, name):
-            raise errors.InvalidInput([errors.Issue(f"/{name}", "No file is expected here.")])
-        path = folder.new_file(part.filename)
-        await _save(_pieces(part), str(path), budget)
-        original = shown_name(part.filename)
-        if is_payload:
-            sent.payload = {"path": str(path), "filename": original, "content_type": media_type}
+    def begin(self, part: MultipartSegment) -> uploads.Held | uploads.Saved:
+        if not part.name or (part.content_type or "").startswith("multipart/"):
+            raise errors.MalformedBody("Every part of the multipart body must have a name and no parts of its own.")
+        if self._is_data(part) or not part.filename:
+            return uploads.Held(self._budget)
+        if not self._is_payload(part) and not _takes_file(self._arguments, part.name):
+            raise errors.InvalidInput([errors.Issue(f"/{part.name}", "No file is expected here.")])
+        return uploads.Saved(self._folder.new_file(part.filename), self._budget)
+
+    def end(self, part: MultipartSegment, content: uploads.Held | uploads.Saved) -> None:
+        name, media_type = part.name or "", part.content_type or "application/octet-stream"
+        shown = shown_name(part.filename or name)
+        if isinstance(content, uploads.Saved):
+            path = str(content.path)
+            if self._is_payload(part):
+                self._sent.payload = {"path": path, "filename": shown, "content_type": media_type}
+            else:
+                upload = Upload(name=name, filename=path, content_type=media_type, original_filename=shown)
+                self._sent.files.setdefault(name, []).append(upload)
+        elif self._is_data(part):
+            self._sent.body = content.content
+            self._sent.payload = {
+                "form": _form(media_type),
+                "content_type": media_type,
+                "charset": part.charset or self._charset,
+                "filename": shown,
+            }
         else:
-            upload = Upload(name=name, filename=str(path), content_type=media_type, original_filename=original)
-            sent.files.setdefault(name, []).append(upload)
-    else:
+            self._take_field(name, content.content, part.charset or self._charset)
+
+    def _take_field(self, name: str, content: bytearray, charset: str) -> None:
         try:
-            sent.fields.add(name, (await _hold(part, budget)).decode(part.get_charset("utf-8")))
+            text = content.decode(charset)
         except (UnicodeDecodeError, LookupError):
             raise errors.MalformedBody(f"The field {name!r} is not in the charset it claims to be in.") from None
+        if name == "_charset_":  # how browsers tell the charset of the other fields, see RFC 7578, section 4.6
+            self._charset = text
+        else:
+            self._sent.fields.add(name, text)
+
+    def _is_payload(self, part: MultipartSegment) -> bool:
+        named = part.name in PAYLOAD_FIELDS.get(self._capability, ())
+        return named and self._capability is not Capability.PREDICT_URL
+
+    def _is_data(self, part: MultipartSegment) -> bool:
+        """Whether it is what the model gets as its data, and not a field that is text."""
+        told = bool(part.filename) or part.content_type is not None
+        return told and self._is_payload(part) and self._capability is Capability.PREDICT_DATA
 
 
 def _takes_file(arguments: Arguments, name: str) -> bool:
@@ -513,54 +519,3 @@ def _form(media_type: str) -> str:
     if media_type == "application/x-npy":
         return "npy"
     return "text" if media_type.startswith("text/") else "bytes"
-
-
-class _Budget:
-    """What all parts of one body may take together, in bytes, and how long each may go without progress."""
-
-    def __init__(self, settings: Settings):
-        self._may_hold = settings.web.max_body_mb * 2**20
-        self._may_save = settings.web.max_upload_mb * 2**20
-        self._held = self._saved = 0
-        self.patience_s = settings.web.body_timeout_s
-
-    def hold(self, size: int) -> None:
-        """Account for bytes kept in memory."""
-        self._held += size
-        if self._held > self._may_hold:
-            raise errors.PayloadTooLarge(self._may_hold)
-
-    def save(self, size: int) -> None:
-        """Account for bytes written to disk."""
-        self._saved += size
-        if self._saved > self._may_save:
-            raise errors.PayloadTooLarge(self._may_save)
-
-
-async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while piece := await part.read_chunk(PIECE_BYTES):
-        yield piece
-
-
-async def _hold(part: BodyPartReader, budget: _Budget) -> bytearray:
-    held = bytearray()
-    async with asyncio.timeout(budget.patience_s):
-        async for piece in _pieces(part):
-            budget.hold(len(piece))
-            held += piece
-    return held
-
-
-async def _save(pieces: AsyncIterator[bytes], path: str, budget: _Budget) -> None:
-    """Write what arrives to disk; the time limit is for every piece, so that a large file may take its time."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(budget.patience_s) as patience:
-        with open(path, "xb", opener=_private) as file:
-            async for piece in pieces:
-                budget.save(len(piece))
-                file.write(piece)
-                patience.reschedule(loop.time() + budget.patience_s)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
