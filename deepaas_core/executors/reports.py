@@ -41,11 +41,12 @@ class KeptFile:
 
     Attributes:
         name: Its path below the run's artifacts, with slashes.
+        modified_at: None if that is no time that we could name.
     """
 
     name: str
     size_bytes: int
-    modified_at: datetime
+    modified_at: datetime | None
 
 
 @dataclass
@@ -149,7 +150,7 @@ class Reports:
         return sorted(place for thinned in kept.values() for place in thinned.places())
 
     def _at(self, run_id: str, places: Sequence[_Place]) -> Sequence[Event]:
-        with (self._root / run_id / "events.ndjson").open("rb") as file:
+        with open_plain(self._root / run_id / "events.ndjson") as file:
             lines = [(_line(file, *place), place[1]) for place in places]
         events = (_event(line, end) for line, end in lines)
         return [event for event in events if event is not None]
@@ -157,10 +158,10 @@ class Reports:
     def _lines(self, run_id: str, start: int) -> tuple[Iterator[tuple[bytes, int]], int]:
         """The lines of a piece of the run's file, each with the place where it ends; and where to go on."""
         try:
-            with (self._root / run_id / "events.ndjson").open("rb") as file:
+            with open_plain(self._root / run_id / "events.ndjson") as file:
                 file.seek(start)
                 piece = file.read(PIECE_BYTES)
-        except (FileNotFoundError, NotADirectoryError, OverflowError):
+        except (FileNotFoundError, OverflowError):
             return iter(()), start
         whole = piece.rfind(b"\n") + 1
         if not whole:
@@ -175,6 +176,8 @@ class Reports:
 
     def _artifacts(self, run_id: str) -> Sequence[KeptFile]:
         top, found = self._root / run_id / "artifacts", []
+        if top.is_symlink():
+            return ()
         for folder, _, names in os.walk(top):
             for name in names:
                 path = Path(folder, name)
@@ -184,8 +187,7 @@ class Reports:
                     continue
                 if not stat.S_ISREG(told.st_mode):
                     continue
-                modified_at = datetime.fromtimestamp(told.st_mtime, UTC)
-                found.append(KeptFile(path.relative_to(top).as_posix(), told.st_size, modified_at))
+                found.append(KeptFile(path.relative_to(top).as_posix(), told.st_size, _time(told.st_mtime)))
         return sorted(found, key=lambda kept: kept.name)
 
     async def artifact(self, run_id: str, name: str) -> Path | None:
@@ -193,12 +195,28 @@ class Reports:
         return await asyncio.to_thread(self._artifact, run_id, name)
 
     def _artifact(self, run_id: str, name: str) -> Path | None:
-        top = (self._root / run_id / "artifacts").resolve()
+        top = (self._root / run_id).resolve() / "artifacts"
         try:
             path = top / name
             return path if "\0" not in name and path.resolve() == path and path.is_file() and path != top else None
         except (OSError, ValueError):  # longer than any file's name
             return None
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file that the model could have put something else in place of, which would lead away or never end.
+
+    Raises:
+        FileNotFoundError: It is not there, or is not a plain file.
+    """
+    try:
+        file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")  # noqa: SIM115
+    except OSError as error:
+        raise FileNotFoundError(error.errno, "There is no such plain file", str(path)) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileNotFoundError(f"{path} is no plain file")
+    return file
 
 
 def _names(line: bytes) -> tuple[str, ...] | None:

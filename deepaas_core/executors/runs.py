@@ -37,7 +37,7 @@ import psutil
 from deepaas_core.domain.model import Environment, Source
 from deepaas_core.domain.training import Ending, Process, Run, RunError, RunState, is_run_id
 from deepaas_core.executors.interpreters import inherited, interpreter_of
-from deepaas_core.executors.reports import Reports
+from deepaas_core.executors.reports import Reports, open_plain
 from deepaas_core.executors.worker.training import NOT_KEPT
 
 PROGRAM = Path(__file__).parent / "worker"
@@ -345,7 +345,7 @@ class RunProcesses:
 
 def _read_piece(path: Path, offset: int | None, limit: int) -> tuple[bytes, int, int]:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size - limit) if offset is None else min(offset, size)
             file.seek(start)
@@ -474,9 +474,9 @@ def _failed(kind: str, message: str, source: Mapping[str, Any]) -> Ending:
 def _read(path: Path) -> Mapping[str, Any] | None:
     """What a file of the run says; the model could have written it, so it is not believed to be sound."""
     try:
-        if path.stat().st_size > MAX_RESULT_BYTES + 2**20:
-            return {}
-        document = orjson.loads(path.read_bytes())
+        with open_plain(path) as file:
+            content = file.read(MAX_RESULT_BYTES + 2**20)
+        document = orjson.loads(content)
     except FileNotFoundError:
         return None
     except ValueError:

@@ -258,6 +258,21 @@ async def test_a_log_is_read_in_pieces(processes):
     assert await processes.read_log(run_id, 50, 3) == (b"", 10, 10)
 
 
+@pytest.mark.parametrize("name", ["log.txt", "result.json"])
+async def test_what_a_model_puts_in_place_of_a_file_holds_nobody_up(processes, tmp_path, name):
+    run_id = await prepared(processes)
+    path = processes.folder(run_id) / name
+    (tmp_path / "secret").write_text('{"ok":true,"result":"secret"}')
+    for replace in (os.mkfifo, Path.mkdir, lambda path: path.symlink_to(tmp_path / "secret")):
+        path.unlink(missing_ok=True)
+        replace(path)
+        async with asyncio.timeout(5):
+            assert await processes.read_log(run_id, None, 100) == (b"", 0, 0)
+            assert (await processes.ending(run_id, None)).state is RunState.INTERRUPTED
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+
+
 async def test_uploads_move_into_the_runs_folder(processes, tmp_path):
     (tmp_path / "upload.csv").write_text("1,2")
     file = {"filename": str(tmp_path / "upload.csv"), "original_filename": "mine.csv"}

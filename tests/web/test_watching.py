@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from deepaas_core.domain.training import Ending, RunState
 from deepaas_core.serving.observer import Observer
@@ -240,6 +241,37 @@ async def test_files_are_listed_and_read_in_parts(client, machine, run):
     response = await client.get(listed[1]["links"]["self"], headers={"Range": "bytes=2-4"})
     assert (response.status, await response.read()) == (206, b"234")
     assert response.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_files_of_any_name_are_listed_and_read(client, machine, run):
+    machine.tell(run, "metrics")
+    kept = os.fsencode(machine.root / "told" / run / "artifacts")
+    for name in (b"new\nline", b"not utf-8 \xff", b"100%25 #?&\\", "é".encode()):
+        with open(os.path.join(kept, name), "wb") as file:
+            file.write(name)
+    os.utime(os.path.join(kept, b"new\nline"), (1e13, 1e13))
+    listed = (await (await client.get(f"/api/v1/runs/{run}/artifacts")).json())["artifacts"]
+    assert [one["name"] for one in listed] == ["100%25 #?&\\", "new\nline", "not utf-8 ?", "é"]
+    contents = [await (await client.get(URL(one["links"]["self"], encoded=True))).read() for one in listed]
+    assert contents == [b"100%25 #?&\\", b"new\nline", b"not utf-8 \xff", "é".encode()]
+
+
+@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=5-2", "bytes=0-1,4-5", "lines=1"])
+async def test_a_part_of_a_file_that_is_not_there_is_told(client, machine, run, asked):
+    machine.tell(run, "artifact", name="plot.png", bytes=10)
+    (machine.root / "told" / run / "artifacts" / "plot.png").write_bytes(b"0123456789")
+    response = await client.get(f"/api/v1/runs/{run}/artifacts/plot.png", headers={"Range": asked})
+    assert (response.status, response.headers["Content-Range"]) == (416, "bytes */10")
+
+
+async def test_what_is_no_plain_file_holds_nobody_up(client, machine, run):
+    machine.tell(run, "metrics")
+    told = machine.root / "told" / run
+    (told / "events.ndjson").unlink()
+    os.mkfifo(told / "events.ndjson")
+    os.mkfifo(told / "artifacts" / "pipe")
+    assert (await client.get(f"/api/v1/runs/{run}/artifacts/pipe")).status == 404
+    assert (await (await client.get(f"/api/v1/runs/{run}/metrics")).json())["metrics"] == []
 
 
 @pytest.mark.parametrize(

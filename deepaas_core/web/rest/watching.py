@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 from aiohttp import web
@@ -203,10 +204,10 @@ async def list_artifacts(request: web.Request) -> web.Response:
         {
             "artifacts": [
                 {
-                    "name": kept.name,
+                    "name": kept.name.encode("utf-8", "replace").decode(),
                     "bytes": kept.size_bytes,
                     "modified_at": iso(kept.modified_at),
-                    "links": {"self": f"{base}/{quote(kept.name, errors='replace')}"},
+                    "links": {"self": f"{base}/{quote(os.fsencode(kept.name))}"},
                 }
                 for kept in found
             ]
@@ -216,7 +217,10 @@ async def list_artifacts(request: web.Request) -> web.Response:
 
 async def get_artifact(request: web.Request) -> web.StreamResponse:
     """One of these files, or the part of it that a ``Range`` asks for."""
-    path = await request.app[OBSERVER].artifact(request.match_info["run"], request.match_info["name"])
+    run_id = request.match_info["run"]
+    encoded = request.rel_url.raw_path.partition(f"/runs/{run_id}/artifacts/")[2]
+    path = await request.app[OBSERVER].artifact(run_id, os.fsdecode(unquote_to_bytes(encoded)))
+    _check_range(request, path.stat().st_size)
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='', errors='replace')}",
         "X-Content-Type-Options": "nosniff",
@@ -225,10 +229,21 @@ async def get_artifact(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
+def _check_range(request: web.Request, size: int) -> None:
+    """Refuse a part that is not there in our own words."""
+    try:
+        start = request.http_range.start
+    except ValueError:
+        start = size
+    if start is not None and start >= size:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+
+
 async def _stream(request: web.Request, media_type: str) -> web.StreamResponse:
     headers = {
         "Content-Type": media_type if media_type != CSV else f"{CSV}; charset=utf-8",
         "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
         "X-Accel-Buffering": "no",
         REQUEST_ID: request_id.get(""),
     }
@@ -247,5 +262,5 @@ ROUTES = [
     web.get(RUN + "/metrics", get_metrics),
     web.get(RUN + "/plot.svg", get_plot),
     web.get(RUN + "/artifacts", list_artifacts),
-    web.get(RUN + "/artifacts/{name:.+}", get_artifact),
+    web.get(RUN + "/artifacts/{name:(?s:.+)}", get_artifact),
 ]
