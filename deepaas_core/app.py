@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import importlib.util
 import json
 import logging
@@ -353,6 +354,7 @@ async def _serve(settings: Settings, on_ready: OnReady) -> int:
         waiting = asyncio.create_task(stopped.wait())
         await asyncio.wait([settled, waiting], return_when=asyncio.FIRST_COMPLETED)
         if settled.done():
+            gc.freeze()  # what is there by now stays; to look through it again and again holds up requests
             on_ready(_url(settings, listener.port), catalog.entries(), catalog.problems)
         await waiting
         settled.cancel()

@@ -7,6 +7,7 @@ Training runs it records and reads by itself, the main process is told of them a
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -89,6 +90,7 @@ class Front:
             application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
         )
         await listener.start()
+        gc.freeze()  # as in the main process
         telling = asyncio.create_task(self._tell_counts())
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop, settings.shutdown.drain_s)
         await listener.stop(await self.stopping)

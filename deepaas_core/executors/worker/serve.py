@@ -6,6 +6,7 @@ starts the next call, so a call the server took back is never begun.
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import socket
@@ -131,6 +132,7 @@ def main(descriptor: int) -> None:
     except BaseException as error:
         line.send({"failed": encoding.describe_exception(error)})
         _leave(1)
+    gc.freeze()  # the model's libraries and weights stay; to look through them again and again holds up calls
     line.send({"ready": description})
     try:
         while True:
