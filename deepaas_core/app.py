@@ -12,11 +12,13 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability, Model, Problem, Source
@@ -50,8 +52,9 @@ log = logging.getLogger(__name__)
 #: Called once every model has settled: the URL, the models, and what cannot be offered.
 OnReady = Callable[[str, Sequence[Entry], Sequence[Problem]], None]
 Listening = web_app.Listener | HttpProcesses
-#: Held by the server that uses the data folder; its content is that server's instance.
-LOCK = "server.lock"
+#: Held by whoever looks after the runs: the server, or while there is none, its presence for a moment at a time.
+TENDING = "tending.lock"
+TENDING_TIMEOUT_S = 5.0
 
 
 class Folders:
@@ -60,39 +63,37 @@ class Folders:
     Attributes:
         data: What is kept: the store, and usually the runs and their models.
         scratch: What is not: uploads and the workers' temporary files; one for each server process.
-        instance: This life of the server; the next one has another.
     """
 
     def __init__(self, store: Store):
         self.data = Path(store.data_dir)
-        runs = runs_of(store)
+        self._locks: list[IO[str]] = []
         try:
             self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (self.data / LOCK).open("a")
-        except OSError as error:
-            raise errors.SettingsError(f"The data folder {self.data} cannot be used: {error.strerror}.") from error
-        self._claim()
-        self.instance = uuid.uuid4().hex
-        try:
-            self._lock.truncate(0)
-            self._lock.write(self.instance)
-            self._lock.flush()
-            runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._claim("server.lock", 0)
+            self._claim(TENDING, 2 * TENDING_TIMEOUT_S)
+            runs_of(store).mkdir(mode=0o700, parents=True, exist_ok=True)
             place_of(store)
             self.scratch = Path(tempfile.mkdtemp(prefix="deepaas-core-"))
         except OSError as error:
-            self._lock.close()
-            text = f"The folder {error.filename or self.data} cannot be used: {error.strerror}."
+            self._release()
+            text = f"The data folder {self.data} cannot be used: {error.filename or self.data}: {error.strerror}."
             raise errors.SettingsError(text) from error
 
-    def _claim(self) -> None:
-        """Keep a second server out of the data folder; the claim ends with this process, however it ends."""
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            text = f"Another server uses the data folder {self.data}; give this one another by --data-dir."
-            raise errors.SettingsError(text) from None
+    def _claim(self, name: str, wait_s: float) -> None:
+        """Keep others out of the data folder; the claim ends with this process, however it ends."""
+        lock, give_up = (self.data / name).open("a"), time.monotonic() + wait_s
+        self._locks.append(lock)
+        while not try_lock(lock):
+            if time.monotonic() > give_up:
+                self._release()
+                text = f"Another server uses the data folder {self.data}; give this one another by --data-dir."
+                raise errors.SettingsError(text)
+            time.sleep(0.1)
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            lock.close()
 
     def worker(self, model: str) -> Path:
         folder = self.scratch / f"model-{model}"
@@ -102,7 +103,16 @@ class Folders:
     def close(self) -> None:
         """Remove what is not kept, and let another server in."""
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self._lock.close()
+        self._release()
+
+
+def try_lock(file: IO[str]) -> bool:
+    """Claim a file for as long as it is open; whether that could be had at once."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def runs_of(store: Store) -> Path:
@@ -299,7 +309,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         await listener.start()
         catalog.start()
         await trainer.resume()
-        saying = _say_that_we_are_here(settings, folders.instance, listener.port)
+        saying = _say_that_we_are_here(settings, listener.port)
         renewing = [asyncio.create_task(renewer.run())]
         if settings.models.reload:
             renewing.append(asyncio.create_task(Reloader(catalog, renewer, source_of).run()))
@@ -314,13 +324,13 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         folders.close()
 
 
-def _say_that_we_are_here(settings: Settings, instance: str, port: int) -> asyncio.Task[None]:
+def _say_that_we_are_here(settings: Settings, port: int) -> asyncio.Task[None]:
     """Keep the process that tells the other servers on the database of us; see ``presence``."""
     if not settings.store.url:
         return asyncio.create_task(asyncio.sleep(0))
     address = settings.web.public_url or _url(settings, port)
     environment = {"DEEPAAS_CORE_PRESENCE": json.dumps(settings.to_plain())}
-    return asyncio.create_task(keep(("deepaas_core.presence", str(os.getpid()), instance, address), environment))
+    return asyncio.create_task(keep(("deepaas_core.presence", str(os.getpid()), address), environment))
 
 
 async def _stop(listener: Listening, catalog: Catalog, trainer: Trainer, drain_s: float) -> None:

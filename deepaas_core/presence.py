@@ -13,11 +13,13 @@ import json
 import logging
 import os
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from deepaas_core import app
 from deepaas_core.errors import StoreUnavailable, StoreUnusable
+from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.serving.trainer import SIGN_EVERY_S, Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.sql import SqlRunStore
@@ -26,6 +28,10 @@ from deepaas_core.telemetry import logs
 log = logging.getLogger(__name__)
 
 TEND_EVERY_S = 2.0
+#: A next server has a presence of its own after so long, or has not been able to start.
+SUCCESSION_S = 15.0
+#: With the server away and no run alive, a database that is away too is waited for so long.
+PATIENCE_S = 600.0
 
 
 class Presence:
@@ -34,14 +40,15 @@ class Presence:
     Args:
         settings: The server's.
         server: The number of its process, which is our parent as long as it lives.
-        instance: That life of it.
         address: Where people reach it.
     """
 
-    def __init__(self, settings: Settings, server: int, instance: str, address: str):
+    def __init__(self, settings: Settings, server: int, address: str):
         self._settings = settings
-        self._server, self._instance, self._address = server, instance, address
+        self._server, self._address = server, address
         self._place = app.place_of(settings.store)
+        self._processes = RunProcesses(app.runs_of(settings.store))
+        self._reached_at = self._alone_at = time.monotonic()
 
     async def keep(self) -> None:
         """Stay as long as there is somebody to speak for.
@@ -50,51 +57,72 @@ class Presence:
             StoreUnusable: A newer server has changed the database.
         """
         store = await self._open()
+        if store is None:
+            return
         trainer = app.trainer_of(self._settings, store)
         tending = asyncio.create_task(self._tend(trainer))
-        while not tending.done():
+        while not tending.done() and await self._is_wanted():
             try:
                 await store.greet(self._place.server, self._address)
+                self._reached_at = time.monotonic()
             except StoreUnavailable as error:
                 log.warning("no sign of life can be given", extra={"reason": str(error)})
             await asyncio.wait({tending}, timeout=SIGN_EVERY_S)
+        tending.cancel()
         await trainer.close()
         await store.close()
 
-    async def _open(self) -> SqlRunStore:
-        while True:
+    async def _open(self) -> SqlRunStore | None:
+        while await self._is_wanted():
             try:
                 return await SqlRunStore.open(self._settings.store.url, Path(self._settings.store.data_dir))
             except StoreUnavailable as error:
                 log.warning("no sign of life can be given", extra={"reason": str(error)})
                 await asyncio.sleep(SIGN_EVERY_S)
+        return None
 
     async def _tend(self, trainer: Trainer) -> None:
-        """Wait until the server is gone, then do its work until nothing is left of it."""
-        while self._is_current():
+        """Wait until the server is gone, then do its work until nothing is left of it, or the next one is there."""
+        while True:
+            await asyncio.sleep(TEND_EVERY_S)
+            if self._server_lives():
+                self._alone_at = time.monotonic()
+                continue
             try:
-                if os.getppid() != self._server and not await trainer.tend():
-                    return
-            except StoreUnavailable as error:
+                with (Path(self._settings.store.data_dir) / app.TENDING).open("a") as lock:
+                    if app.try_lock(lock):
+                        self._alone_at = time.monotonic()
+                        async with asyncio.timeout(app.TENDING_TIMEOUT_S):
+                            if not await trainer.tend():
+                                return
+            except (StoreUnavailable, TimeoutError) as error:
                 log.warning("training records cannot be used", extra={"reason": str(error)})
+            except FileNotFoundError:  # the data folder is gone
+                return
             except Exception:
                 log.exception("runs of a server that is away cannot be tended")
-            await asyncio.sleep(TEND_EVERY_S)
 
-    def _is_current(self) -> bool:
-        """Whether there has been no other server since."""
-        with suppress(OSError):
-            return (Path(self._settings.store.data_dir) / app.LOCK).read_text() == self._instance
-        return False
+    async def _is_wanted(self) -> bool:
+        if self._server_lives():
+            return True
+        now = time.monotonic()
+        if now - self._alone_at > SUCCESSION_S:
+            return False
+        if now - self._reached_at < PATIENCE_S:
+            return True
+        return any(self._processes.folder(run_id).exists() for run_id in await self._processes.strays())
+
+    def _server_lives(self) -> bool:
+        return os.getppid() == self._server
 
 
 def main() -> int:
     """Speak for the server that started this."""
-    server, instance, address = sys.argv[1:]
+    server, address = sys.argv[1:]
     settings = Settings.from_plain(json.loads(os.environ.pop("DEEPAAS_CORE_PRESENCE")))
     logs.configure(settings.log.level, settings.log.format)
     with suppress(StoreUnusable, KeyboardInterrupt):
-        asyncio.run(Presence(settings, int(server), instance, address).keep())
+        asyncio.run(Presence(settings, int(server), address).keep())
     return 0
 
 

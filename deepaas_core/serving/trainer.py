@@ -508,9 +508,12 @@ class Trainer:
             StoreUnavailable: The records cannot be read.
         """
         for run in await self._mine():
-            if run.id in self._carried or await self._leader(run) is not None:
+            if run.id in self._carried:
                 continue
-            if self._never_began(run):
+            never_began = self._never_began(run)
+            if await self._leader(run) is not None:
+                continue
+            if never_began:
                 await self._move(run.id, Run.requeue)
             else:
                 await self._settle(run.id, None)
@@ -614,8 +617,10 @@ class Trainer:
         if elsewhere and not await self._make_ready(run):
             return
         if not self._processes.waits(run.id):
-            if (await self.get(run.id)).state is RunState.QUEUED:  # else another server was faster
-                await self._end(run.id, RunError("launch", "What is to be done has been lost from the run's folder."))
+            lost = RunError("launch", "What is to be done has been lost from the run's folder.")
+            failed = run.fail(self._clock(), lost)
+            if await self._store.replace(run, failed):  # else another server was faster
+                self._announce(failed)
             return
         started = run.start(self._clock(), self._place)
         if await self._store.replace(run, started):

@@ -131,6 +131,15 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=40)
 
+    def presences(self) -> list[psutil.Process]:
+        """The processes that speak for this server where several share a database, of its earlier lives too."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if "deepaas_core.presence" in process.cmdline() and process.cwd() == str(self.folder):
+                    found.append(process)
+        return found
+
     def end(self) -> None:
         if self.process.poll() is None:
             with suppress(subprocess.TimeoutExpired):

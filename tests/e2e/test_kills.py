@@ -135,6 +135,8 @@ def servers(tmp_path: Path) -> Iterator[list[Server]]:
     for server in made:
         if hasattr(server, "process"):
             server.end()
+            for presence in server.presences():
+                presence.kill()
 
 
 def kill_often(servers: Sequence[Server], client: Client, chance: random.Random, *settings: str) -> None:

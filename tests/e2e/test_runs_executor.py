@@ -228,6 +228,22 @@ async def test_a_reused_process_number_is_not_mistaken(processes):
         assert await processes.wait(me) is None
 
 
+async def test_a_process_of_before_the_machine_was_restarted_is_not_taken_for_alive(processes, monkeypatch):
+    run_id, process = await begun(processes, what="wait")
+    await printed(processes, run_id, b"wait")
+    assert processes.alive(process)
+    monkeypatch.setattr(runs_module, "_boot", lambda: "another")
+    assert not processes.alive(process)
+
+
+async def test_a_result_that_finds_no_room_is_a_failure_with_a_reason(processes):
+    run_id = await prepared(processes)
+    (processes.folder(run_id) / "exit.json").write_text('{"code": 74, "at": 1.0}')
+    ending = await processes.ending(run_id, 0)
+    assert (ending.state, ending.error.kind) == (RunState.FAILED, "result")
+    assert "no room" in ending.error.message
+
+
 async def test_a_lost_process_is_an_interruption(processes):
     run_id = await prepared(processes)
     ending = await processes.ending(run_id, None)

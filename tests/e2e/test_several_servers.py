@@ -68,14 +68,8 @@ def new_server(tmp_path: Path, url: str) -> Iterator[Callable[..., Server]]:
 
 def lose(server: Server) -> None:
     """What becomes of a server when its machine is lost: all its processes are gone at once."""
-    presence = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if ["deepaas_core.presence", str(server.process.pid)] == (process.info["cmdline"] or [])[3:5]
-    ]
-    for process in presence:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    for process in server.presences():
+        process.kill()
     with suppress(ProcessLookupError):
         server.process.kill()
     server.process.wait()

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepaas_core.domain.model import Capability, Model, Source
-from deepaas_core.domain.training import Ending, Place, RunError, RunState
+from deepaas_core.domain.training import Ending, Place, Process, RunError, RunState
 from deepaas_core.errors import RunAlreadyOver, StoreUnavailable
 from deepaas_core.serving.trainer import SIGN_EVERY_S, Trainer
 from deepaas_core.stores.memory import MemoryRunStore
@@ -123,6 +123,8 @@ class SlowMachine(Machine):
 
     async def start(self, run_id):
         await asyncio.sleep(0)
+        if run_id not in self.jobs:
+            return Process(0, "finds nothing to do")
         process = await super().start(run_id)
         await asyncio.sleep(0)
         return process
@@ -166,6 +168,7 @@ class World:
         self.sites = [Site(self.store, folder / str(number), place) for number, place in enumerate(places)]
         self.asked: list[str] = []
         self.cancelled: set[str] = set()
+        self.tried_to_cancel: set[str] = set()
         self.ended: dict[str, set[str]] = {}
         self.lost: set[str] = set()
 
@@ -196,6 +199,7 @@ class World:
     async def cancel(self, site, number):
         if site.trainer is None or number >= len(self.asked):
             return
+        self.tried_to_cancel.add(self.asked[number])
         with suppress(StoreUnavailable, RunAlreadyOver):
             async with asyncio.timeout(60):
                 await site.trainer.cancel(self.asked[number])
@@ -266,6 +270,8 @@ class World:
             elif run.state in ENDINGS:
                 assert started[run_id] == 1
                 assert run.state in self.ended[run_id], run
+            elif run.state is RunState.CANCELLED:
+                assert run_id in self.tried_to_cancel
             elif run_id in self.asked:
                 assert run.state is RunState.INTERRUPTED, run
                 assert run_id in self.lost, run
