@@ -152,6 +152,7 @@ def server_paths() -> dict[str, Json]:
             "get": _with(
                 _in_parts(_run("get_run_log", "Read what a run has printed", log, 404, 409, 416, 503)),
                 _query("follow", {"type": "boolean", "default": False}, "Go on until the run is over."),
+                _RANGE,
             ),
         },
         "/livez": {"get": _operation(_SERVER, "livez", "Does the server live?", answer("Yes.", {"type": "object"}))},
@@ -200,9 +201,9 @@ def _with(operation: Json, *parameters: Json) -> Json:
     return {**operation, "parameters": [*operation.get("parameters", ()), *parameters]}
 
 
-def _as(description: str, *media_types: str) -> Json:
-    schema = {"schema": {"type": "string"}}
-    return {"description": description, "content": dict.fromkeys(media_types, schema)}
+def _as(description: str, media_type: str, example: str = "") -> Json:
+    told = {"example": example} if example else {}
+    return {"description": description, "content": {media_type: {"schema": {"type": "string", **told}}}}
 
 
 _KEPT = answer("The files.", members({"artifacts": {"type": "array", "items": {"type": "object"}}}, ["artifacts"]))
@@ -213,6 +214,7 @@ CONDITION = _query(
     "Serve the trained model only if the last value of a metric is so, such as `accuracy >= 0.9`.",
     "header",
 )
+_RANGE = _query("Range", {"type": "string", "example": "bytes=0-999"}, "Only this part.", "header")
 _FORMAT = _query("format", {"type": "string", "enum": ["json", "csv"]}, "Instead of `Accept`.")
 
 
@@ -228,7 +230,8 @@ def _retry_run() -> Json:
     operation["responses"]["202"] = answer("The new run, which has been put in line.", reference("Run"))
     changes = {"type": "object", "description": "Arguments that are to be different; secrets must be given again."}
     resume = {"type": "boolean", "default": False, "description": "Go on from the model that the run left."}
-    body = {"content": {"application/json": {"schema": members({"arguments": changes, "resume": resume}, [])}}}
+    asked = {**members({"arguments": changes, "resume": resume}, []), "additionalProperties": False}
+    body = {"content": {"application/json": {"schema": asked}}}
     return {**_with(operation, CONDITION), "requestBody": body}
 
 
@@ -237,12 +240,14 @@ def _compare_runs() -> Json:
     differing = {"type": "array", "items": {"type": "string"}, "description": "Arguments that are not all the same."}
     ok = answer("Arguments and final metrics.", members({"runs": rows, "differing": differing}, ["runs"]))
     ok["content"]["text/csv"] = {"schema": {"type": "string"}}
-    ids = {**_query("ids", {"type": "string"}, "Ids of runs, separated by commas."), "required": True}
+    ids = {**_query("ids", {"type": "string", "minLength": 1}, "Ids of runs, separated by commas."), "required": True}
     return _with(_operation(_RUNS, "compare_runs", "Compare runs", ok, 404, 422, 503), ids, _FORMAT)
 
 
 def _events() -> Json:
-    ok = _as("State, metrics, progress and artifacts as they come; the last event is `end`.", "text/event-stream")
+    example = 'id: 84\nevent: metrics\ndata: {"at":"2024-05-01T12:30:15.5Z","epoch":1,"loss":0.5}\n\n'
+    told = "State, metrics, progress and artifacts as they come; the last event is `end`."
+    ok = _as(told, "text/event-stream", example)
     operation = _run("get_run_events", "Watch a run", ok, 404, 409, 503)
     operation["responses"]["204"] = {"description": "Everything has been seen."}
     last = _query("Last-Event-ID", {"type": "string"}, "Go on after this event.", "header")
@@ -269,7 +274,7 @@ def _metrics() -> Json:
 
 def _plot() -> Json:
     points = _query("points", {"type": "integer", "minimum": 1, "maximum": 5000, "default": 400}, "How fine.")
-    picture = _as("A picture for light and dark pages.", "image/svg+xml")
+    picture = _as("A picture for light and dark pages.", "image/svg+xml", "<svg>…</svg>")
     return _with(_run("get_run_plot", "See the learning curves", picture, 404, 409, 422, 503), points)
 
 

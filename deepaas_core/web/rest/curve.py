@@ -108,7 +108,7 @@ class _Scale:
         if not 0 < rough < math.inf:
             return [self._least, self._most]
         size = 10.0 ** math.floor(math.log10(rough))
-        step = next((size * factor for factor in (1, 2, 5, 10) if size * factor >= rough), rough)
+        step = next((size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough), rough)
         first = math.ceil(self._least / step)
         places = [(first + number) * step for number in range(8)]
         return [float(f"{place:.12g}") for place in places if place <= self._most]
