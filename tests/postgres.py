@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 
 
+#: Set where nothing may be skipped.
+REQUIRED = "TESTS_REQUIRE_POSTGRESQL"
+
+
 def binaries() -> Path | None:
     """The folder of PostgreSQL's programs, if they are installed."""
     folders = [Path(found).resolve().parent] if (found := shutil.which("postgres")) else []
@@ -87,10 +91,13 @@ class Postgres:
 
 @pytest.fixture(scope="session")
 def postgres():
-    """A running PostgreSQL server; skips where there are no binaries."""
+    """A running PostgreSQL server; without its programs, tests are skipped aloud, or fail if they must not be."""
     programs = binaries()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed: apt install postgresql")
+        missing = "PostgreSQL is not installed: apt install postgresql"
+        if os.environ.get(REQUIRED):
+            pytest.fail(missing)
+        pytest.skip(missing)
     folder = Path(tempfile.mkdtemp(prefix="deepaas-core-pg-"))  # tmp_path is closed to other users
     folder.chmod(0o755)
     server = None
