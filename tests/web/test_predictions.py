@@ -144,6 +144,11 @@ async def test_what_is_wrong_with_an_argument_is_told_field_by_field(client, bod
     [
         ("data", b'{"data": NaN}', "application/json", 400),
         ("data", b'{"data": ', "application/json", 400),
+        ("data", b'{"data": }', "application/json", 400),
+        ("data", b'{"data": 1}}', "application/json", 400),
+        ("data", b'{"data": 1, 2}', "application/json", 400),
+        ("data", b'{"data": [1]], [2]}', "application/json", 400),
+        ("data", b'{"data": 1} \n]', "application/json", 400),
         ("data", b'{"data": "\xff"}', "application/json", 400),
         ("data", b'{"data": ' + b"[" * 200 + b"]" * 200 + b"}", "application/json", 400),
         ("data", b"[" * 100_000, "application/json", 400),
