@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from deepaas_core import __version__
 from deepaas_core.executors.worker import compat
 
 ROOT = Path(compat.__file__).parents[3]
 
 
-def run(code: str, *path: Path) -> str:
-    """What a fresh interpreter prints that has been prepared for a model."""
+def run(code: str, *path: Path, bare: bool = False) -> str:
+    """What a fresh interpreter prints that has been prepared for a model; a bare one has the standard library only."""
     lines = [
         "import sys",
         f"sys.path[:0] = {[str(ROOT), *map(str, path)]!r}",
@@ -23,7 +24,11 @@ def run(code: str, *path: Path) -> str:
         "compat.install(); compat.install()",
         textwrap.dedent(code),
     ]
-    done = subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(lines)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *(["-S"] if bare else []), "-W", "error", "-c", "\n".join(lines)],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -103,9 +108,6 @@ def test_models_find_their_own_metadata_without_pkg_resources(tmp_path):
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: nice-model\nVersion: 1.2\nAuthor: Ann\n\nText.\n")
     code = f"""
-    import importlib.machinery
-    find = importlib.machinery.PathFinder.find_spec
-    importlib.machinery.PathFinder.find_spec = lambda *what: None if "pkg_resources" in what else find(*what)
     import pkg_resources
     found = pkg_resources.get_distribution("nice_model")
     listed = list(pkg_resources.find_distributions({str(tmp_path)!r}, only=True))
@@ -117,7 +119,53 @@ def test_models_find_their_own_metadata_without_pkg_resources(tmp_path):
     print(pkg_resources.parse_version("0.10.0") >= pkg_resources.parse_version("0.5.0"))
     """
     lines = ["1.2 ['Author: Ann'] 1", "The 'no-such-model' distribution was not found.", "True"]
-    assert run(code, tmp_path).splitlines() == lines
+    assert run(code, tmp_path, bare=True).splitlines() == lines
+
+
+def test_what_models_import_of_us_needs_nothing_installed(tmp_path):
+    code = """
+    sys.path.pop(0)
+    sys.path.remove({root!r}) if {root!r} in sys.path else None
+    import deepaas_core
+    from deepaas_core import InputError, ReturnedFile, run
+    from deepaas_core.run import report
+    run.report(loss=1.0)
+    print(deepaas_core.__version__, "aiohttp" in sys.modules, run.report is report)
+    """.format(root=str(ROOT))
+    expected = f"{__version__} False True"
+    assert run(code, tmp_path, bare=True) == expected
+
+
+def test_processes_that_the_model_starts_find_the_same(tmp_path):
+    module = """
+    import multiprocessing
+    import deepaas_core
+    from deepaas.model.v2.wrapper import UploadedFile
+
+    def tell(file, queue):
+        queue.put((file, isinstance(file, UploadedFile)))
+
+    def ask():
+        context = multiprocessing.get_context("spawn")
+        queue = context.SimpleQueue()
+        child = context.Process(target=tell, args=(UploadedFile("x"), queue))
+        child.start()
+        child.join()
+        return queue.get()
+    """
+    (tmp_path / "parent.py").write_text(textwrap.dedent(module))
+    told = run("import parent\nif __name__ == '__main__':\n    print(parent.ask()[0].name, parent.ask()[1])", tmp_path)
+    assert told == "x True"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="it has the real one")
+def test_versions_compare_where_there_is_no_distutils():
+    code = """
+    from distutils.util import strtobool
+    from distutils.version import LooseVersion, StrictVersion
+    print(LooseVersion("1.10.0") > LooseVersion("1.9"), StrictVersion("2.0") < "2.0.1", strtobool("yes"))
+    """
+    assert run(code, bare=True) == "True True 1"
 
 
 @pytest.mark.parametrize("reason", ["ValueError('not\\nso')", "'not so'"])

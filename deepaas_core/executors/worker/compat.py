@@ -1,60 +1,39 @@
 """What older model packages import or write, made to work in an environment that no longer has it.
 
-Two things. Stand-ins for the parts of ``deepaas``, ``pkg_resources`` and ``distutils`` that models import, offered only
-where the real package is not installed; in the same way our own ``deepaas_core``, which need not be installed where
-the model is. And old ways of using other libraries, which are put right as soon as the model itself
-imports one: the spellings of marshmallow fields (``missing=``, bare ``description=``), reasons of aiohttp's exceptions
-that are no single line, and ``PKG-INFO``.
+Two things. The folder ``shims`` at the end of the model's path, where it finds the parts of ``deepaas``, ``distutils``,
+``pkg_resources`` and our own ``deepaas_core`` that models import; a real package is always found before. Processes that
+the model starts with ``multiprocessing`` find them as well. And old ways of using other libraries, which are put right
+as soon as the model itself imports one: the spellings of marshmallow fields (``missing=``, bare ``description=``),
+reasons of aiohttp's exceptions that are no single line, and ``PKG-INFO``.
 """
 
 import functools
+import importlib
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import inspect
 import io
-import logging
 import os
 import shutil
 import sys
 import types
 from collections.abc import Sequence
-from typing import Any, BinaryIO, Callable, NamedTuple, Optional, Union
+from typing import Any, BinaryIO, Callable, Optional, Union
 
-from . import resources, versions
+_SHIMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shims")
 
 
 def install() -> None:
     """Prepare the interpreter for importing a model; a second call changes nothing."""
-    if not any(isinstance(finder, _StandIns) for finder in sys.meta_path):
-        sys.meta_path.append(_StandIns())
+    if _SHIMS not in sys.path:
+        sys.path.append(_SHIMS)
         sys.meta_path.insert(0, _AfterImport())
     for name, put_right in _CHANGES.items():
         if name in sys.modules:
             put_right(sys.modules[name])
 
 
-# The stand-in for deepaas.
-
-
-class UploadedFile(NamedTuple):
-    """An uploaded file, as DEEPaaS models know it.
-
-    Attributes:
-        name: The form field it came in.
-        filename: Where it lies.
-        content_type: Its media type, as the client said.
-        original_filename: What the client calls it.
-    """
-
-    name: Optional[str] = None
-    filename: Optional[str] = None
-    content_type: Optional[str] = None
-    original_filename: Optional[str] = None
-
-
-class BaseModel:
-    """The class that some models of DEEPaaS derive from; it offers nothing by itself."""
+# Uploads.
 
 
 class FileStorage:
@@ -99,54 +78,13 @@ class FileStorage:
 
 
 def uploaded_file() -> Callable[..., Any]:
-    """The class of uploads that the model sees: the real package's if it is installed, else the stand-in's."""
+    """The class of uploads that the model sees: the real package's if it is installed, else the shim's."""
     try:
-        wrapper = importlib.import_module("deepaas.model.v2.wrapper")
+        wrapper: Any = importlib.import_module("deepaas.model.v2.wrapper")
     except Exception:  # installed, but it cannot be imported; then the model cannot have imported it either
-        return UploadedFile
-    found: Callable[..., Any] = getattr(wrapper, "UploadedFile", UploadedFile)
+        from .shims.deepaas.model.v2 import wrapper
+    found: Callable[..., Any] = wrapper.UploadedFile
     return found
-
-
-_STAND_INS: dict[str, dict[str, Any]] = {
-    "deepaas": {"__version__": "2.6.0"},
-    "deepaas.config": {"CONF": types.SimpleNamespace(debug=False, workers=1, listen_ip="127.0.0.1", listen_port=5000)},
-    "deepaas.log": {"getLogger": logging.getLogger, "LOG": logging.getLogger("deepaas")},
-    "deepaas.model": {},
-    "deepaas.model.v2": {},
-    "deepaas.model.v2.base": {"BaseModel": BaseModel},
-    "deepaas.model.v2.wrapper": {"UploadedFile": UploadedFile},
-    "pkg_resources": {name: value for name, value in vars(resources).items() if not name.startswith("__")},
-    "distutils": {},
-    "distutils.version": {"LooseVersion": versions.LooseVersion, "StrictVersion": versions.StrictVersion},
-    "distutils.util": {"strtobool": versions.strtobool},
-    "distutils.dir_util": {"copy_tree": versions.copy_tree},
-}
-_PACKAGES = ("deepaas", "deepaas.model", "deepaas.model.v2", "distutils")
-#: What a model may import of our own package, which needs the standard library only.
-_OURS = {"deepaas_core": "__init__.py", "deepaas_core.authoring": "authoring.py", "deepaas_core.run": "run.py"}
-_OUR_FOLDER = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """The last finder to be asked: finds our modules when nobody else has the package."""
-
-    def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[types.ModuleType] = None
-    ) -> Optional[importlib.machinery.ModuleSpec]:
-        if fullname in _OURS:
-            ours = importlib.util.spec_from_file_location(fullname, os.path.join(_OUR_FOLDER, _OURS[fullname]))
-            if ours is not None and fullname == "deepaas_core":
-                ours.submodule_search_locations = []  # a package, of which no more is to be found than we offer
-            return ours
-        top = sys.modules.get(fullname.partition(".")[0])
-        real = top is not None and not isinstance(getattr(top, "__loader__", None), _StandIns)
-        if fullname not in _STAND_INS or real:
-            return None
-        return importlib.util.spec_from_loader(fullname, self, is_package=fullname in _PACKAGES)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        vars(module).update(_STAND_INS[module.__name__])
 
 
 # Old ways of using other libraries.
@@ -270,4 +208,4 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
 }
 
 #: What stands behind an upload on the worker line, in the order of ``UploadedFile``.
-UPLOAD_MEMBERS: tuple[str, ...] = UploadedFile._fields
+UPLOAD_MEMBERS = ("name", "filename", "content_type", "original_filename")

@@ -1,12 +1,10 @@
-"""The few things of ``distutils`` that older packages still import, for the Pythons that have it no more (3.12 on)."""
+"""Versions that can be compared, whatever they look like."""
 
 import functools
 import re
-import shutil
 from typing import Any, Union
 
 _PIECES = re.compile(r"\d+|[a-z]+", re.IGNORECASE)
-_TRUE, _FALSE = ("y", "yes", "t", "true", "on", "1"), ("n", "no", "f", "false", "off", "0")
 
 
 @functools.total_ordering
@@ -42,24 +40,6 @@ class LooseVersion:
 
 class StrictVersion(LooseVersion):
     """The same, for versions that are numbers only."""
-
-
-def strtobool(val: str) -> int:
-    """1 or 0 for a word that means true or false.
-
-    Raises:
-        ValueError: It means neither.
-    """
-    if val.lower() in _TRUE:
-        return 1
-    if val.lower() in _FALSE:
-        return 0
-    raise ValueError(f"invalid truth value {val!r}")
-
-
-def copy_tree(src: str, dst: str, *_: Any, **__: Any) -> None:
-    """Copy what is in a folder into another, which may exist."""
-    shutil.copytree(src, dst, dirs_exist_ok=True)
 
 
 def _version(value: Any) -> LooseVersion:

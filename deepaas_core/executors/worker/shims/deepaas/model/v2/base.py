@@ -1,0 +1,5 @@
+"""The class that some models derive from."""
+
+
+class BaseModel:
+    """Offers nothing by itself."""
