@@ -26,7 +26,6 @@ from deepaas_core.domain.retention import Retention, Rule
 from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.companion import keep
-from deepaas_core.executors.inline import Inline
 from deepaas_core.executors.interpreters import inherited
 from deepaas_core.executors.pool import Check, Limits, Pool
 from deepaas_core.executors.process import Launch, StartFailed
@@ -220,6 +219,8 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange, check: 
         max_memory_bytes=workers.memory_limit_mb * 2**20 if workers.memory_limit_mb else None,
     )
     if workers.executor == "inline" and launch.environment is None:
+        from deepaas_core.executors.inline import Inline  # it loads all that a worker does
+
         return Inline(launch, limits, on_change)
     return Pool(launch, limits, on_change, check)
 

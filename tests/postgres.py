@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-
 #: Set where nothing may be skipped.
 REQUIRED = "TESTS_REQUIRE_POSTGRESQL"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -51,14 +52,14 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-#: What says that a database cannot be used right now; asyncpg tells of a server that starts or stops in its own way.
-_UNREACHABLE: tuple[type[Exception], ...] = (SQLAlchemyError, OSError)
-try:
-    from asyncpg import PostgresError
-except ImportError:
-    pass
-else:
-    _UNREACHABLE += (PostgresError,)
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What says that a database cannot be used right now.
+
+    asyncpg tells of a server that starts or stops in its own way; it is not loaded where nobody uses it.
+    """
+    driver = sys.modules.get("asyncpg")
+    return (SQLAlchemyError, OSError) if driver is None else (SQLAlchemyError, OSError, driver.PostgresError)
+
 
 metadata = sa.MetaData()
 
@@ -148,7 +149,7 @@ class SqlRunStore:
             async with engine.begin() as connection:
                 await _check(connection, shown)
                 await _upgrade(connection, shown)
-        except _UNREACHABLE as error:
+        except _unreachable() as error:
             await engine.dispose()
             raise _unusable(error, shown) from error
         except BaseException:
@@ -268,10 +269,17 @@ class SqlRunStore:
 
     async def _put(self, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Insert a row, or change the one of this key."""
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        statement: Any = insert(table).values(**key, **values)
+        statement: Any = self._insert_into(table).values(**key, **values)
         async with self._transaction() as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+
+    def _insert_into(self, table: sa.Table) -> sa.Insert:
+        """An insert that can become an update."""
+        if self._engine.dialect.name == "sqlite":
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # 30 ms that no other start should wait for
+
+        return postgresql.insert(table)
 
     async def _rows(self, query: sa.Select[Any]) -> Sequence[Run]:
         async with self._transaction() as connection:
@@ -282,7 +290,7 @@ class SqlRunStore:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except _UNREACHABLE as error:
+        except _unreachable() as error:
             raise StoreUnavailable(f"The database of training runs cannot be used: {_reason(error)}") from error
 
 

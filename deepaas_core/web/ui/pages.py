@@ -12,17 +12,20 @@ import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import orjson
 from aiohttp import ETag, web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from deepaas_core import __version__
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.web import openapi
 from deepaas_core.web.keys import CATALOG, SETTINGS
 from deepaas_core.web.ui.cards import Card, card
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TITLE = "DEEPaaS core"
 
@@ -124,6 +127,8 @@ def _template(name: str, **values: object) -> str:
 
 @cache
 def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # 40 ms that no start should wait for
+
     loader = FileSystemLoader(_HERE / "templates")
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
