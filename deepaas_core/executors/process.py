@@ -243,14 +243,21 @@ class Worker:
     def send(self, number: int, tickets: list[Ticket], batch: bool = False) -> None:
         """Give the worker one more call, or a batch of them."""
         shipment = Shipment(number, tickets, batch, self)
-        self.pending.append(shipment)
         body = tickets[0].call.body
         if not batch and not shipment.loans and len(body) >= slots.LARGE_BYTES:
             loan = self._owner.shelf.lend()
             if loan is not None:
                 loan.room(len(body))[:] = body
                 shipment.loans = [loan]
-        self._send(shipment.frame())
+        try:
+            frame = shipment.frame()
+        except (TypeError, ValueError):  # nothing was sent, so nobody would ever answer
+            shipment.over()
+            for ticket in tickets:
+                ticket.fail(errors.InvalidInput([errors.Issue("", "Text must be valid Unicode.")]))
+            return
+        self.pending.append(shipment)
+        self._send(frame)
 
     def take_back(self, shipment: Shipment) -> None:
         """Ask the worker not to begin a call that it may already have received, or to stop streaming its answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -78,14 +79,18 @@ async def _scrape(catalog: Catalog, trainer: Trainer, counts: Counts, accept: st
     return page(counts, await measure(catalog, trainer), accept)
 
 
-async def _expecting(request: web.Request) -> None:
+async def _expecting(request: web.Request) -> web.Response | None:
     """Answer ``Expect: 100-continue``; a body that is too large for any route is refused before it is sent."""
     settings = request.app[keys.SETTINGS]
     limit = max(settings.web.max_body_mb, settings.web.max_upload_mb) * 2**20
     if (request.content_length or 0) > limit:
-        raise errors.PayloadTooLarge(limit)
+        request_id = os.urandom(8).hex()
+        response = problems.present(errors.PayloadTooLarge(limit), request_id)
+        response.headers[observe.REQUEST_ID] = request_id
+        return response
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 class Listener:

@@ -47,6 +47,8 @@ PAYLOAD_FIELDS = {
     Capability.PREDICT_URL: ("url",),
 }
 _FIRST = re.compile(rb"\s*(.)", re.DOTALL)
+#: What aiohttp decodes; it refuses the last two by itself where their libraries are not installed.
+_ENCODINGS = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 _DATA = re.compile(rb'\s*\{\s*"data"\s*:')
 _ENVELOPE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -136,6 +138,7 @@ async def read_values(request: web.Request, model: Model, capability: Capability
 
 async def read_object(request: web.Request) -> dict[str, Any]:
     """A JSON object that is the whole body; an empty body is an empty object."""
+    _check_encoding(request)
     try:
         return _read_object(await _read_body(request, request.app[SETTINGS]))
     except TimeoutError:
@@ -187,7 +190,12 @@ def _read_headers(request: web.Request, arguments: Arguments, sent: Sent) -> Non
         elif argument.location == "header" and key not in sent.fields and key not in sent.members:
             text = request.headers.get(key)
             if text is not None:
-                sent.fields.add(key, text)
+                sent.fields.add(key, _readable(text))
+
+
+def _readable(text: str) -> str:
+    """A header's text, whose bytes need not be UTF-8, as text that can be handed on."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _negotiate(request: web.Request, argument: Argument, sent: Sent) -> None:
@@ -222,6 +230,7 @@ async def _gather(
     sent = Sent(MultiDict(request.query))
     names = PAYLOAD_FIELDS.get(capability, ())
     if request.can_read_body:
+        _check_encoding(request)
         try:
             if request.content_type.startswith("multipart/"):
                 budget = uploads.Budget(settings)
@@ -240,6 +249,13 @@ async def _gather(
             raise errors.MalformedBody("The body of the request cannot be decoded.") from None
     _take_payload(capability, names, sent)
     return sent
+
+
+def _check_encoding(request: web.Request) -> None:
+    """Refuse what would otherwise be read as if it were not encoded."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise errors.UnsupportedMedia("Send the body as it is, or with the Content-Encoding gzip or deflate.")
 
 
 def _take_payload(capability: Capability, names: tuple[str, ...], sent: Sent) -> None:
@@ -506,7 +522,7 @@ class _Form:
     def _take_field(self, name: str, content: bytearray, charset: str) -> None:
         try:
             text = content.decode(charset)
-        except (UnicodeDecodeError, LookupError):
+        except (ValueError, LookupError):  # not every codec says what it cannot read by a UnicodeDecodeError
             raise errors.MalformedBody(f"The field {name!r} is not in the charset it claims to be in.") from None
         if name == "_charset_":  # how browsers tell the charset of the other fields, see RFC 7578, section 4.6
             self._charset = text

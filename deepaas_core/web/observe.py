@@ -97,8 +97,15 @@ def _refuse_foreign_pages(request: web.Request) -> None:
     """Refuse what a foreign page makes a browser send: a form post needs nobody's leave to cross origins."""
     if request.method not in _SAFE_METHODS:
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and _host(origin) != request.host:
             raise errors.CrossOrigin
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # a bracket at the wrong place
+        return None
 
 
 async def access_log(app: web.Application) -> AsyncIterator[None]:

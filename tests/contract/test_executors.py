@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Source
-from deepaas_core.executors.base import ExecutorState
+from deepaas_core.domain.model import Capability, Source
+from deepaas_core.executors.base import Call, ExecutorState
 from deepaas_core.executors.inline import Inline
 from deepaas_core.executors.pool import Limits, Pool
 from deepaas_core.executors.process import Launch
@@ -48,6 +48,12 @@ async def pool():
     pool = await up(Pool(LAUNCH, Limits(workers=1)))
     yield pool
     await pool.close(drain_s=1.0)
+
+
+async def test_a_call_that_cannot_be_sent_fails_at_once_and_holds_up_nobody(pool):
+    with pytest.raises(errors.InvalidInput):
+        await pool.call(Call(Capability.PREDICT, {"words": "\udcff", "fail_at": -1, "forever": False}))
+    assert answer(await pool.call(told(1, timeout_s=5))) == 1
 
 
 @pytest.fixture

@@ -147,6 +147,11 @@ async def test_the_log_is_read(client, trainer, machine):
     assert (response.status, response.content_type, await response.text()) == (200, "text/plain", "0123456789")
 
 
+async def test_a_log_is_followed_only_on_a_plain_word(client, trainer):
+    run = await trainer.start(MODEL, {})
+    assert (await client.get(f"/api/v1/runs/{run.id}/log?follow=perhaps")).status == 422
+
+
 @pytest.mark.parametrize(
     "asked, content, told",
     [

@@ -282,7 +282,7 @@ def _data(payload: Mapping[str, Any], body: frames.Buffer) -> Any:
     if form == "text":
         try:
             return bytes(body).decode(payload.get("charset") or "utf-8")
-        except (UnicodeDecodeError, LookupError):
+        except (ValueError, LookupError):  # not every codec says what it cannot read by a UnicodeDecodeError
             raise Refusal("malformed", message="The text is not in the charset it claims to be in.") from None
     if form == "npy":
         return _read_npy(body)

@@ -112,7 +112,8 @@ class ModelRoutes:
             "example": None,
             "description": "A run that succeeded; null: as it was installed.",
         }
-        body = {"content": {JSON: {"schema": members({"run": chosen}, ["run"])}}, "required": True}
+        asked = {**members({"run": chosen}, ["run"]), "additionalProperties": False}
+        body = {"content": {JSON: {"schema": asked}}, "required": True}
         ok = answer("What is served now.", members({"serving": {"type": "object"}}, ["serving"]))
         serve = {"requestBody": body, "responses": {"200": ok, **problems(400, 404, 408, 409, 413, 422, 503)}}
         named = {

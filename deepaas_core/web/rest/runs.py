@@ -72,10 +72,7 @@ async def cancel_run(request: web.Request) -> web.Response:
 
 async def delete_run(request: web.Request) -> web.Response:
     """End a run; or, with ``purge``, delete one that is over, with everything it left."""
-    purge = request.query.get("purge", "false").lower()
-    if purge not in ("true", "false", "1", "0"):
-        raise InvalidInput([Issue("/purge", "Must be true or false.")])
-    if purge in ("false", "0"):
+    if not yes_or_no(request, "purge"):
         return await cancel_run(request)
     await request.app[TRAINER].purge(request.match_info["run"])
     return web.Response(status=204)
@@ -166,7 +163,7 @@ async def get_run_log(request: web.Request) -> web.StreamResponse:
     With ``follow`` the answer goes on with what the run prints from now on, and ends when the run is over.
     """
     first, limit = _wanted(request.headers.get("Range", ""))
-    if request.query.get("follow", "false").lower() in ("true", "1"):
+    if yes_or_no(request, "follow"):
         return await _follow_log(request, first)
     wanted = MAX_LOG_BYTES if limit is None else limit
     piece = await request.app[TRAINER].read_log(request.match_info["run"], first, wanted)
@@ -286,12 +283,26 @@ def whole_number(name: str, text: str | None, default: int, most: int) -> int:
     return int(text)
 
 
+def yes_or_no(request: web.Request, name: str) -> bool:
+    """A query parameter that is true or false, which it is by default.
+
+    Raises:
+        InvalidInput: It is neither.
+    """
+    text = request.query.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0"):
+        raise InvalidInput([Issue(f"/{name}", "Must be true or false.")])
+    return text in ("true", "1")
+
+
 def _moment(name: str, text: str | None) -> datetime | None:
     try:
         at = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
-    except ValueError:
+        if at is not None:
+            at = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter at either end of time
         raise InvalidInput([Issue(f"/{name}", "Must be a time like 2024-05-01T12:30:00Z.")]) from None
-    return at if at is None or at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return at
 
 
 def _state(text: str | None) -> RunState | None:
