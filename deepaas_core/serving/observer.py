@@ -7,17 +7,20 @@ when another server is there by then.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from deepaas_core.domain.reports import Event, Said
 from deepaas_core.domain.training import Run, RunState
 from deepaas_core.errors import NotFound, StoreUnavailable
-from deepaas_core.serving.trainer import KeptFile, LogPiece, Trainer
+from deepaas_core.serving.execution import KeptFile
+from deepaas_core.serving.trainer import LogPiece, Trainer
 
+T = TypeVar("T")
 LOOK_EVERY_S = 0.3
 #: More events than these are not handed over in one go, so that nobody holds up the others.
 TOGETHER = 250
@@ -33,8 +36,7 @@ class Observer:
     def __init__(self, trainer: Trainer):
         self._trainer = trainer
         self._leaving = asyncio.Event()
-        self._places: Mapping[str, int] = {}
-        self._read_at = -math.inf
+        self._lately = _Lately(LOOK_EVERY_S)
 
     def leave(self) -> None:
         """End everything that follows a run; those who watch may come back to the next server."""
@@ -63,7 +65,7 @@ class Observer:
         if not run.state.over:
             yield run
         while True:
-            async for events in self._events(run.id, seen):
+            async for events in self._events(run.id, seen, shared=not run.state.over):
                 yield events
                 seen = events[-1].id
             if run.state.over:
@@ -76,9 +78,11 @@ class Observer:
             if (run.state, place) != before and not run.state.over:
                 yield run
 
-    async def _events(self, run_id: str, start: int) -> AsyncIterator[Sequence[Event]]:
+    async def _events(self, run_id: str, start: int, shared: bool = False) -> AsyncIterator[Sequence[Event]]:
+        """Events from a place on; ``shared`` with all who look there at the same time, and so perhaps not the last."""
         while True:
-            events, following = await self._trainer.reports.events(run_id, start)
+            read = partial(self._trainer.reports.events, run_id, start)
+            events, following = await (self._lately((run_id, start), read) if shared else read())
             for first in range(0, len(events), TOGETHER):
                 yield events[first : first + TOGETHER]
                 await asyncio.sleep(0)  # others have their turn even if this watcher is never waited for
@@ -158,19 +162,18 @@ class Observer:
 
     async def _now(self, run: Run) -> Run:
         try:
-            return await self._trainer.get(run.id)
+            return await self._lately(run.id, partial(self._trainer.get, run.id))
         except StoreUnavailable:  # it comes back; what the run tells is in its folder meanwhile
             return run
 
     async def _place(self, run: Run) -> int | None:
-        """The run's place in the queue; the queue is read once for all who look at the same time."""
+        """The run's place in the queue."""
         if run.state is not RunState.QUEUED:
             return None
-        if time.monotonic() - self._read_at > LOOK_EVERY_S:
-            self._read_at = time.monotonic()
-            with suppress(StoreUnavailable):
-                self._places = await self._trainer.positions()
-        return self._places.get(run.id)
+        try:
+            return (await self._lately("queue", self._trainer.positions)).get(run.id)
+        except StoreUnavailable:
+            return None
 
     async def _left(self) -> bool:
         """Pause for a moment.
@@ -182,3 +185,24 @@ class Observer:
             async with asyncio.timeout(LOOK_EVERY_S):
                 await self._leaving.wait()
         return self._leaving.is_set()
+
+
+class _Lately:
+    """Asks once for all who want to know the same at about the same time.
+
+    Args:
+        for_s: Seconds for which an answer is good.
+    """
+
+    def __init__(self, for_s: float):
+        self._for_s = for_s
+        self._asked: dict[Hashable, tuple[float, asyncio.Future[Any]]] = {}
+
+    async def __call__(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The answer to a question, if it was not asked a moment ago."""
+        now = time.monotonic()
+        self._asked = {each: known for each, known in self._asked.items() if now - known[0] < self._for_s}
+        if key not in self._asked:
+            self._asked[key] = now, asyncio.ensure_future(ask())
+        answer: T = await asyncio.shield(self._asked[key][1])
+        return answer

@@ -115,6 +115,12 @@ async def test_who_waits_in_the_queue_is_told_when_it_moves(client, trainer, mac
         assert (event, data["state"], data["queue_position"]) == ("state", *told)
 
 
+async def test_a_long_result_is_not_in_the_last_event(client, machine, run):
+    machine.end(run, Ending(RunState.SUCCEEDED, result="x" * 100_000))
+    *_, (_, event, data) = await messages(await client.get(f"/api/v1/runs/{run}/events"))
+    assert (event, data["state"], data["result"]) == ("end", "succeeded", None)
+
+
 async def test_streams_end_when_the_server_goes(client, run):
     response = await client.get(f"/api/v1/runs/{run}/events")
     client.app[OBSERVER].leave()

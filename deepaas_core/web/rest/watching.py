@@ -33,6 +33,8 @@ STILL_HERE_S = 10.0
 #: What an event stream's last message is called; who comes back with it has seen everything.
 END = "end"
 CSV = "text/csv"
+#: Longer results are left out of events, as they are out of lists; the run itself has them.
+MAX_RESULT_BYTES = 64 * 1024
 _AXES = ("step", "epoch", "iteration", "batch")
 
 
@@ -88,6 +90,8 @@ async def _message(message: Run | Sequence[Event], request: web.Request) -> byte
     if not isinstance(message, Run):
         return b"".join(map(_event, message))
     [run] = await present_runs([message], request)
+    if len(orjson.dumps(run["result"])) > MAX_RESULT_BYTES:
+        run["result"] = None
     document = orjson.dumps(run)
     name = b"id: end\nevent: end" if message.state.over else b"event: state"
     return b"%b\ndata: %b\n\n" % (name, document)
