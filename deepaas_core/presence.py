@@ -20,7 +20,8 @@ from pathlib import Path
 from deepaas_core import app
 from deepaas_core.errors import StoreUnavailable, StoreUnusable
 from deepaas_core.executors.runs import RunProcesses
-from deepaas_core.serving.trainer import SIGN_EVERY_S, Trainer
+from deepaas_core.serving.neighbours import SIGN_EVERY_S
+from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.telemetry import logs

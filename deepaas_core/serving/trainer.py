@@ -10,101 +10,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from deepaas_core.domain.arguments import Argument, Arguments, Kind
-from deepaas_core.domain.model import Capability, Model, Source
-from deepaas_core.domain.reports import Condition, Event, Said
+from deepaas_core.domain import kept_arguments
+from deepaas_core.domain.arguments import Arguments
+from deepaas_core.domain.model import Capability, Model
+from deepaas_core.domain.reports import Condition, Said
 from deepaas_core.domain.retention import Retention
-from deepaas_core.domain.silence import Silence
-from deepaas_core.domain.training import Choice, Ending, Place, Process, Run, RunError, RunState, is_run_id
-from deepaas_core.errors import (
-    CapabilityMissing,
-    Conflict,
-    InvalidInput,
-    Issue,
-    RunAlreadyOver,
-    RunElsewhere,
-    RunNotFound,
-    StoreUnavailable,
-)
-from deepaas_core.stores.base import Peer, RunStore
+from deepaas_core.domain.training import Choice, Place, Process, Run, RunError, RunState, is_run_id
+from deepaas_core.errors import CapabilityMissing, Conflict, RunAlreadyOver, RunNotFound, StoreUnavailable
+from deepaas_core.serving.execution import Processes, Reports
+from deepaas_core.serving.housekeeping import Housekeeping
+from deepaas_core.serving.ledger import MAX_PAUSE_S, Ledger
+from deepaas_core.serving.neighbours import Neighbours
+from deepaas_core.stores.base import RunStore
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 OnServe = Callable[[str, "Served"], Awaitable[None]]
-REDACTED = "***"
 #: The queue is looked at this often even when nothing here happens: the store may have been away, or others use it.
 LOOK_AGAIN_S = 2.0
-MAX_PAUSE_S = 5.0
-TIDY_EVERY_S = 600.0
-#: A run that others may be about to record is left alone for so long.
-FORSAKEN = timedelta(minutes=10)
-#: So many records are looked at in one go.
-PAGE = 500
-#: Servers give a sign of life this often, whatever their lease; the others look as often.
-SIGN_EVERY_S = 1.0
-
-
-class Processes(Protocol):
-    """What runs are executed by."""
-
-    def model_dir(self, run_id: str) -> Path: ...
-    async def prepare(
-        self,
-        run: Run,
-        source: Source,
-        values: Mapping[str, Any],
-        uploads: Collection[str],
-        resume: Path | None = None,
-    ) -> None: ...
-    async def inputs(self, run_id: str) -> Mapping[str, Any]: ...
-    async def discard(self, run_id: str) -> None: ...
-    def withdraw(self, run_id: str) -> None: ...
-    def waits(self, run_id: str) -> bool: ...
-    async def start(self, run_id: str) -> Process: ...
-    def alive(self, process: Process) -> bool: ...
-    async def find(self, run_id: str) -> Process | None: ...
-    async def wait(self, process: Process) -> int | None: ...
-    def pulse(self, run_id: str) -> int | None: ...
-    def left_word(self, run_id: str) -> bool: ...
-    async def ending(self, run_id: str, code: int | None) -> Ending: ...
-    async def kill(self, run_id: str, process: Process | None) -> None: ...
-    async def sweep(self, run_id: str) -> None: ...
-    async def strays(self) -> Collection[str]: ...
-    async def unbegun(self) -> Mapping[str, datetime]: ...
-    async def read_log(self, run_id: str, offset: int | None, limit: int) -> tuple[bytes, int, int]: ...
-    async def forget_log(self, run_id: str) -> None: ...
-    async def forget_artifacts(self, run_id: str) -> None: ...
-    @property
-    def reports(self) -> Reports: ...
-
-
-class Reports(Protocol):
-    """What runs leave behind to be read."""
-
-    async def said(self, run_id: str) -> Said: ...
-    async def events(self, run_id: str, start: int) -> tuple[Sequence[Event], int]: ...
-    def sample(self, run_id: str, points: int, start: int = 0) -> AsyncIterator[Sequence[Event]]: ...
-    async def artifacts(self, run_id: str) -> Sequence[KeptFile]: ...
-    async def artifact(self, run_id: str, name: str) -> Path | None: ...
-
-
-class KeptFile(Protocol):
-    """A file that a run keeps, by its path below the run's artifacts."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def modified_at(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True)
@@ -188,14 +119,14 @@ class Trainer:
         self.on_serve: OnServe | None = None
         self.on_moved: Callable[[Run], None] | None = None
         self.reports: Reports = processes.reports
+        self._ledger = Ledger(store, place, clock, self._announce)
         self._store = store
         self._processes = processes
         self._limits = Limits(max_concurrent_runs, max_concurrent_runs_per_model)
         self._clock = clock
-        self._since = clock()
         self._place = place
-        self._lease_s = lease_s
-        self._retention = retention
+        self._neighbours = Neighbours(self._ledger, processes, lease_s)
+        self._housekeeping = Housekeeping(self._ledger, processes, retention, self._is_served)
         self._carried: dict[str, asyncio.Task[None]] = {}
         self._models: dict[str, str] = {}
         self._background: set[asyncio.Task[Any]] = set()
@@ -251,9 +182,10 @@ class Trainer:
         if resume and not old.state.over:
             raise Conflict(f"Training run {old.id} still goes on; cancel it before another one goes on from its model.")
         arguments = model.arguments.get(Capability.TRAIN, Arguments())
-        if resume or any(_is_file(arguments[key]) for key in set(arguments) & set(old.arguments) - set(changes)):
+        taken_over = set(arguments) & set(old.arguments) - set(changes)
+        if resume or any(kept_arguments.is_file(arguments[key]) for key in taken_over):
             await self.at_hand(old.id)
-        plain, files = _again(old, arguments, changes, await self._processes.inputs(old.id))
+        plain, files = kept_arguments.again(old, arguments, changes, await self._processes.inputs(old.id))
         values = {**arguments.load(plain), **files}
         folder = await asyncio.to_thread(self._model_of, old) if resume else None
         condition = promote_if or old.promote_if
@@ -265,9 +197,7 @@ class Trainer:
         Raises:
             RunNotFound: There is none of this id.
         """
-        if not is_run_id(run_id):
-            raise RunNotFound(run_id)
-        return await self._store.get(run_id)
+        return await self._ledger.get(run_id)
 
     async def list(
         self,
@@ -329,15 +259,11 @@ class Trainer:
             RunNotFound: There is none of this id.
             RunElsewhere: Its folder is another server's.
         """
-        run = await self.get(run_id)
-        if run.place.home != self._place.home:
-            peer = (await self._store.peers()).get(run.place.server)
-            raise RunElsewhere(run.id, peer.address if peer else "")
-        return run
+        return await self._ledger.at_hand(run_id)
 
     def has_at_hand(self, run: Run) -> bool:
         """Whether this server can read the run's folder."""
-        return run.place.home == self._place.home
+        return self._ledger.has_at_hand(run)
 
     # Which trained model is served.
 
@@ -423,81 +349,19 @@ class Trainer:
 
         Raises:
             RunNotFound, RunElsewhere: See ``at_hand``.
-            Conflict: It is not over, or its model is served.
+            Conflict: It is not over, its model is served, or another run goes on from it.
             StoreUnavailable: It is not deleted, or not wholly; a later try may succeed.
         """
-        await self._to_the_end(self._purge(await self.at_hand(run_id)))
+        await self._to_the_end(self._housekeeping.purge(await self.at_hand(run_id)))
 
-    async def _purge(self, run: Run) -> None:
-        if not run.state.over:
-            raise Conflict(f"Training run {run.id} is {run.state}; cancel it first.")
-        if await self._is_served(run):
-            raise Conflict(f"The model of training run {run.id} is served; choose another one first.")
-        for other in await self._store.list(model=run.model, states={RunState.QUEUED, RunState.RUNNING}):
-            if other.retry_of == run.id:
-                raise Conflict(f"Training run {other.id} goes on from run {run.id}.")
-        await self._processes.sweep(run.id)
-        await self._processes.discard(run.id)
-        await self._store.remove(run.id)
-        log.info("training run deleted", extra={"run": run.id, "model": run.model})
+    async def tidy(self) -> None:
+        """Delete what need not be kept any longer; the server does so by itself now and then."""
+        await self._housekeeping.tidy()
 
     async def _is_served(self, run: Run) -> bool:
         """Whether its model is served, or is to be."""
         folder = self._processes.model_dir(run.id)
         return self.in_use(run.model) == folder or (await self.current(run.model)).run == run.id
-
-    async def tidy(self) -> None:
-        """Delete what need not be kept any longer: what was made ready in vain, and what retention lets go.
-
-        Raises:
-            StoreUnavailable: The records cannot be used; what is left is for the next time.
-        """
-        await self._drop_unrecorded()
-        if not self._retention.ever:
-            return
-        now, ranks, before = self._clock(), Counter[str](), None
-        over = {state for state in RunState if state.over}
-        while runs := await self._store.list(states=over, limit=PAGE, before=before):
-            for run in runs:
-                if self.has_at_hand(run):
-                    await self._let_go(run, ranks[run.model], now)
-                    ranks[run.model] += 1
-            before = runs[-1].id
-
-    async def _let_go(self, run: Run, rank: int, now: datetime) -> None:
-        ended = run.finished_at or run.created_at
-        with suppress(Conflict, RunNotFound):
-            if self._retention.runs.is_over(ended, rank, now):
-                return await self._purge(run)
-        if self._retention.logs.is_over(ended, rank, now):
-            await self._processes.forget_log(run.id)
-        if self._retention.artifacts.is_over(ended, rank, now):
-            await self._processes.forget_artifacts(run.id)
-
-    async def _drop_unrecorded(self) -> None:
-        """Remove folders of runs that were never recorded, or that another server has taken; here they never begin."""
-        made_at = await self._processes.unbegun()
-        recorded_by_now = self._clock() - FORSAKEN if self._shared else self._since
-        ids = list(made_at)
-        for start in range(0, len(ids), PAGE):
-            page = ids[start : start + PAGE]
-            known = {run.id: run for run in await self._store.list(ids=page)}
-            for run_id in page:
-                run = known.get(run_id)
-                if made_at[run_id] < recorded_by_now if run is None else not self.has_at_hand(run):
-                    await self._processes.discard(run_id)
-                elif run is not None and run.state.over:
-                    self._processes.withdraw(run_id)
-
-    async def _keep_tidy(self) -> None:
-        while True:
-            try:
-                await self.tidy()
-            except StoreUnavailable as error:
-                log.warning("runs cannot be tidied up", extra={"reason": str(error)})
-            except Exception:
-                log.exception("runs cannot be tidied up")
-            await asyncio.sleep(TIDY_EVERY_S)
 
     # Coming and going.
 
@@ -507,14 +371,14 @@ class Trainer:
         Raises:
             StoreUnavailable: The records cannot be read.
         """
-        for run in await self._mine():
+        for run in await self._ledger.mine():
             if run.id in self._carried:
                 continue
             never_began = self._never_began(run)
             if await self._leader(run) is not None:
                 continue
             if never_began:
-                await self._move(run.id, Run.requeue)
+                await self._ledger.move(run.id, Run.requeue)
             else:
                 await self._settle(run.id, None)
 
@@ -525,11 +389,11 @@ class Trainer:
             StoreUnavailable: The records cannot be read.
         """
         await self.recover()
-        await self._take_up([run for run in await self._mine() if run.id not in self._carried])
+        await self._take_up([run for run in await self._ledger.mine() if run.id not in self._carried])
         self._keep(asyncio.create_task(self.end_strays()))
-        duties = [self._schedule, self._keep_tidy]
-        if self._shared:
-            duties += [self._mind_the_others, self._follow_choices]
+        duties = [self._schedule, self._housekeeping.keep]
+        if self._ledger.shared:
+            duties += [self._neighbours.mind, self._follow_choices]
         self._duties = [asyncio.create_task(duty()) for duty in duties]
 
     async def tend(self) -> bool:
@@ -543,7 +407,7 @@ class Trainer:
         """
         await self.recover()
         await self.end_strays()
-        return bool(await self._mine())
+        return bool(await self._ledger.mine())
 
     async def close(self) -> None:
         """Stop watching. Runs go on; the next server takes them up."""
@@ -554,25 +418,15 @@ class Trainer:
 
     # How a run is carried from the queue to its end.
 
-    async def _mine(self) -> Sequence[Run]:
-        """The runs that this server executes, as the record has it."""
-        running = await self._store.list(states={RunState.RUNNING})
-        return [run for run in running if run.place.server == self._place.server]
-
-    @property
-    def _shared(self) -> bool:
-        """Whether other servers use the store as well."""
-        return self._place.server != ""
-
     def _never_began(self, run: Run) -> bool:
         return run.process is None and self._processes.waits(run.id)
 
     async def _start(self, model: Model, values: Mapping[str, Any], resume: Path | None = None, **more: Any) -> Run:
         arguments = model.arguments.get(Capability.TRAIN, Arguments())
-        shown = _shown(values, arguments)
-        place = replace(self._place, anywhere=self._shared and resume is None and shown == values)
+        shown = kept_arguments.shown(values, arguments)
+        place = replace(self._place, anywhere=self._ledger.shared and resume is None and shown == values)
         run = Run.queued(model.name, model.version, shown, self._clock(), place=place, **more)
-        uploads = [key for key in values if key in arguments and _is_file(arguments[key])]
+        uploads = [key for key in values if key in arguments and kept_arguments.is_file(arguments[key])]
         try:
             await self._processes.prepare(run, model.source, values, uploads, resume)
         except OSError as error:
@@ -602,7 +456,7 @@ class Trainer:
     async def _begin_next(self) -> None:
         """Start what there is room for: each time one of the model that has the fewest, and there the oldest."""
         free = self._limits.overall - len(self._carried)
-        versions = {name: model.version for name, model in self.offered().items()} if self._shared else {}
+        versions = {name: model.version for name, model in self.offered().items()} if self._ledger.shared else {}
         waiting = list(await self._store.queue(free, self._place.home, versions)) if free > 0 else []
         while waiting and len(self._carried) < self._limits.overall:
             going = Counter(self._models[run_id] for run_id in self._carried)
@@ -646,20 +500,20 @@ class Trainer:
     async def _catch_up(self) -> None:
         """See what others did to the runs that go on here, and tell them what those say."""
         watched = set(self._carried)
-        mine = {run.id: run for run in await self._mine()}
+        mine = {run.id: run for run in await self._ledger.mine()}
         await self._take_up([run for run in mine.values() if run.id not in watched])
         for run_id in watched & set(self._carried):
             run = mine.get(run_id)
             if run is None:
                 await self._end_if_over(run_id)
-            elif self._shared and (said := await self._told(run_id)) != run.said:
+            elif self._ledger.shared and (said := await self._told(run_id)) != run.said:
                 await self._store.replace(run, run.note(said))
 
     async def _take_up(self, runs: Collection[Run]) -> None:
         """Watch the runs that go on here and that nobody watches."""
         for run in runs:
             if await self._leader(run) is None and self._never_began(run):
-                await self._move(run.id, Run.requeue)
+                await self._ledger.move(run.id, Run.requeue)
             else:
                 self._carry(run, self._adopt)
 
@@ -702,7 +556,7 @@ class Trainer:
 
     async def _attach(self, run: Run, process: Process) -> Process:
         try:
-            await self._surely(lambda: self._move(run.id, lambda now: now.attach(process)))
+            await self._surely_move(run.id, lambda now: now.attach(process))
         except RunAlreadyOver:  # cancelled before it had a process to kill
             await self._processes.kill(run.id, process)
         return process
@@ -718,17 +572,20 @@ class Trainer:
         ending = await self._processes.ending(run_id, code)
         said = await self._told(run_id)
         with suppress(RunAlreadyOver):
-            await self._surely(lambda: self._move(run_id, lambda now: now.end(self._clock(), ending).note(said)))
-        run = await self._surely(lambda: self._store.get(run_id))
+            await self._surely_move(run_id, lambda now: now.end(self._clock(), ending).note(said))
+        run = await self._ledger.surely(lambda: self._store.get(run_id))
         if run.said != said:  # cancelled: what it told in its last moments
-            await self._surely(lambda: self._store.replace(run, run.note(said)))
+            await self._ledger.surely(lambda: self._store.replace(run, run.note(said)))
         if run.state is RunState.SUCCEEDED and self.on_serve is not None:
             async with self._switching[run.model]:
-                served = await self._surely(lambda: self.current(run.model))
+                served = await self._ledger.surely(lambda: self.current(run.model))
                 try:
                     await self.on_serve(run.model, served)
                 except Exception:
                     log.exception("trained model cannot be served", extra={"run": run.id, "model": run.model})
+
+    async def _surely_move(self, run_id: str, step: Callable[[Run], Run]) -> Run:
+        return await self._ledger.surely(lambda: self._ledger.move(run_id, step))
 
     async def _told(self, run_id: str) -> Said:
         try:
@@ -739,12 +596,12 @@ class Trainer:
 
     async def _end(self, run_id: str, error: RunError) -> None:
         with suppress(RunAlreadyOver):
-            await self._surely(lambda: self._move(run_id, lambda now: now.fail(self._clock(), error)))
+            await self._surely_move(run_id, lambda now: now.fail(self._clock(), error))
 
     async def _cancel(self, run_id: str) -> Run:
         before = await self.get(run_id)
         try:
-            run = await self._move(before.id, lambda now: now.cancel(self._clock()))
+            run = await self._ledger.move(before.id, lambda now: now.cancel(self._clock()))
         except RunAlreadyOver as error:
             if error.state == RunState.CANCELLED:
                 return await self._store.get(before.id)
@@ -760,44 +617,8 @@ class Trainer:
         """Kill what is left of runs that are over: a server may have died between recording that and doing it."""
         for run_id in await self._processes.strays():
             with suppress(RunNotFound):
-                if (await self._surely(lambda run_id=run_id: self.get(run_id))).state.over:  # type: ignore[misc]
+                if (await self._ledger.surely(lambda run_id=run_id: self.get(run_id))).state.over:  # type: ignore[misc]
                     await self._processes.sweep(run_id)
-
-    # The other servers on the store.
-
-    async def _mind_the_others(self) -> None:
-        """End in the record what went on on machines that are lost."""
-        silence, loop = Silence(self._lease_s, max(self._lease_s / 2, 3 * SIGN_EVERY_S)), asyncio.get_running_loop()
-        while True:
-            try:
-                running = await self._store.list(states={RunState.RUNNING})
-                theirs = {run.id: run for run in running if run.place.server != self._place.server}
-                peers = await self._store.peers() if theirs else {}
-                signs = {run.id: self._sign_of(run, peers) for run in theirs.values()}
-                for run_id in silence.look(loop.time(), signs):
-                    await self._give_up(theirs[run_id], signs[run_id][0])
-            except StoreUnavailable as error:
-                log.warning("other servers cannot be seen", extra={"reason": str(error)})
-            except Exception:
-                log.exception("other servers cannot be seen")
-            await asyncio.sleep(SIGN_EVERY_S)
-
-    def _sign_of(self, run: Run, peers: Mapping[str, Peer]) -> tuple[datetime | None, int | None]:
-        """What changes as long as a run of another server can be alive."""
-        peer = peers.get(run.place.server)
-        pulse = self._processes.pulse(run.id) if self.has_at_hand(run) else None
-        return None if peer is None else peer.seen_at, pulse
-
-    async def _give_up(self, run: Run, seen_at: datetime | None) -> None:
-        if self.has_at_hand(run) and self._processes.left_word(run.id):
-            ending, said = await self._processes.ending(run.id, None), await self._told(run.id)
-            over = run.end(self._clock(), ending).note(said)
-        else:
-            reason = f"Its machine is lost: its server has given no sign of life for {self._lease_s:g} s."
-            over = run.interrupt(self._clock(), reason)
-        if await self._store.replace(run, over, unseen_since=seen_at):
-            log.warning("server lost", extra={"server": run.place.server, "seen_at": seen_at, "run": run.id})
-            self._announce(over)
 
     async def _follow_choices(self) -> None:
         """Serve what runs and choices on other servers have made the model of choice, if it can be read here."""
@@ -817,31 +638,7 @@ class Trainer:
                 except Exception:
                     log.exception("chosen model cannot be served", extra={"model": model})
 
-    # How the record is moved.
-
-    async def _move(self, run_id: str, step: Callable[[Run], Run]) -> Run:
-        """Take a step from wherever the run is by now.
-
-        Raises:
-            RunAlreadyOver, Conflict: The step is not possible from there.
-        """
-        while True:
-            now = await self._store.get(run_id)
-            new = step(now)
-            if await self._store.replace(now, new):
-                self._announce(new)
-                return new
-
-    async def _surely(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Try until the store can be used."""
-        pause_s = 0.1
-        while True:
-            try:
-                return await action()
-            except StoreUnavailable as error:
-                log.warning("training records cannot be used, trying again", extra={"reason": str(error)})
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, MAX_PAUSE_S)
+    # What others are told.
 
     def _announce(self, run: Run) -> None:
         log.info("training run", extra={"run": run.id, "model": run.model, "state": str(run.state)})
@@ -869,54 +666,3 @@ class Trainer:
             return None
         folder = self._processes.model_dir(run.id)
         return folder if folder.is_dir() and any(folder.iterdir()) else None
-
-
-def _again(
-    old: Run, arguments: Arguments, changes: Mapping[str, Any], files: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of a run that is tried again: plain ones still to be checked, and uploads as they were kept."""
-    plain, missing = dict(changes), []
-    kept = {key: value for key, value in files.items() if key in arguments and key not in changes}
-    for key, argument in arguments.items():
-        recorded = next((old.arguments[name] for name in (key, argument.name) if name in old.arguments), None)
-        if recorded is None or key in changes or _is_file(argument):
-            continue
-        if _hidden(recorded, argument):
-            missing.append(Issue(f"/arguments/{key}", "This holds a secret, which was not kept; give it again."))
-        plain[key] = recorded
-    if missing:
-        raise InvalidInput(missing)
-    return plain, kept
-
-
-def _hidden(value: Any, argument: Argument) -> bool:
-    """Whether a recorded argument is, or holds, a secret that is not kept."""
-    if argument.secret:
-        return value is not None
-    if isinstance(value, list) and argument.items is not None:
-        return any(_hidden(item, argument.items) for item in value)
-    if isinstance(value, Mapping):
-        return any(_hidden(value[each.key], each) for each in argument.properties if each.key in value)
-    return False
-
-
-def _is_file(argument: Argument) -> bool:
-    return Kind.FILE in (argument.kind, argument.items and argument.items.kind)
-
-
-def _shown(values: Mapping[str, Any], arguments: Mapping[str, Argument]) -> dict[str, Any]:
-    """Arguments as they may be kept and shown: no secrets, and uploads by the name the client gave them."""
-    known = {argument.name: argument for argument in arguments.values()} | dict(arguments)
-    return {key: _shown_value(value, known[key]) if key in known else value for key, value in values.items()}
-
-
-def _shown_value(value: Any, argument: Argument) -> Any:
-    if argument.secret:
-        return value if value is None else REDACTED
-    if isinstance(value, list):
-        return [_shown_value(item, argument.items) if argument.items else item for item in value]
-    if isinstance(value, Mapping) and argument.kind is Kind.FILE:
-        return value.get("original_filename", value.get("filename"))
-    if isinstance(value, Mapping):
-        return _shown(value, {member.key: member for member in argument.properties})
-    return value

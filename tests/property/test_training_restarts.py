@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.training import Ending, Place, Process, RunError, RunState
 from deepaas_core.errors import RunAlreadyOver, StoreUnavailable
-from deepaas_core.serving.trainer import SIGN_EVERY_S, Trainer
+from deepaas_core.serving.neighbours import SIGN_EVERY_S
+from deepaas_core.serving.trainer import Trainer
 from deepaas_core.stores.memory import MemoryRunStore
 from tests.machine import Machine
 

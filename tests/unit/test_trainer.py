@@ -614,8 +614,8 @@ async def new_server(store, tmp_path):
 
 @pytest.fixture
 def hasty(monkeypatch):
-    for name in ("LOOK_AGAIN_S", "SIGN_EVERY_S", "MAX_PAUSE_S"):
-        monkeypatch.setattr(f"deepaas_core.serving.trainer.{name}", 0.01)
+    for name in ("trainer.LOOK_AGAIN_S", "neighbours.SIGN_EVERY_S", "trainer.MAX_PAUSE_S"):
+        monkeypatch.setattr(f"deepaas_core.serving.{name}", 0.01)
 
 
 async def test_what_one_server_has_no_room_for_another_does(new_server, hasty):
