@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import record, report
 from benchmarks.environments import HERE
-from benchmarks.servers import LOAD_CORE
+from benchmarks.servers import LOAD_CORE, share_niceness
 from benchmarks.targets import BARE, CASES, Target, chosen
 from benchmarks.works import WORKS, Options
 
@@ -26,6 +26,7 @@ def main() -> None:
     records = record.load(FIGURES) if options.write else {}
     if not options.again:
         os.sched_setaffinity(0, {LOAD_CORE})
+        share_niceness(os.getpid())
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended, as on Ctrl-C
         targets = prepare(chosen(options.only))
         settings = Options(options.rounds, options.seconds, tuple(options.connections), tell)

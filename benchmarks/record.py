@@ -24,7 +24,7 @@ class Record:
     Attributes:
         command: That made them.
         day: When.
-        rounds, seconds: Turns of each target, and their length.
+        seconds: Length of a turn.
         versions: By target.
         values: See ``Values``; a round without a figure is not a number.
         reasons: Why a target has no figure, by target and case.
@@ -32,7 +32,6 @@ class Record:
 
     command: str
     day: str
-    rounds: int
     seconds: float
     versions: dict[str, str]
     values: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
@@ -42,7 +41,7 @@ class Record:
 def collect(figures: Iterable[Figure], targets: Sequence[Target], options: Options, command: str) -> Record:
     """Gather a work's figures as they come."""
     versions = {target.name: target.environment.version() for target in targets}
-    record = Record(command, date.today().isoformat(), options.rounds, options.seconds, versions)
+    record = Record(command, date.today().isoformat(), options.seconds, versions)
     for figure in figures:
         if figure.reason:
             record.reasons[figure.target, figure.case] = figure.reason

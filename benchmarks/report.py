@@ -60,7 +60,7 @@ def _targets(records: Mapping[str, Record]) -> list[str]:
 
 
 def _section(work: str, record: Record) -> list[str]:
-    made = f"`{record.command}`, {record.day}: {record.rounds} rounds of {record.seconds:g} s."
+    made = f"`{record.command}`, {record.day}; {_rounds(record)} rounds, a turn takes {record.seconds:g} s at least."
     lines = ["", f"### {TITLES[work]}", "", made]
     columns = [(case, metric) for _, case, metric in record.values]
     columns = [column for column in dict.fromkeys(columns) if _known(record, *column)]
@@ -73,6 +73,10 @@ def _section(work: str, record: Record) -> list[str]:
         lines += ["", *_table(record, columns, [f"{case}, {metric}" for case, metric in columns])]
     reasons = [f"- {name}, {case}: {why}" for (name, case), why in record.reasons.items() if why != "not offered"]
     return [*lines, *([""] if reasons else []), *reasons]
+
+
+def _rounds(record: Record) -> int:
+    return max((len(found) for found in record.values.values()), default=0)
 
 
 def _known(record: Record, case: str, metric: str) -> bool:
