@@ -92,7 +92,7 @@ async def save_body(request: web.Request, path: Path, budget: Budget) -> None:
     loop, saved = asyncio.get_running_loop(), Saved(path, budget)
     try:
         async with asyncio.timeout(budget.patience_s) as patience:
-            async for piece in request.content.iter_any():
+            async for piece, _ in request.content.iter_chunks():
                 saved.write(piece)
                 patience.reschedule(loop.time() + budget.patience_s)
     finally:
@@ -119,8 +119,8 @@ async def _read_form(request: web.Request, parser: PushMultipartParser, receiver
     content: Held | Saved | None = None
     try:
         async with asyncio.timeout(budget.patience_s) as patience:
-            async for piece in request.content.iter_any():
-                for event in parser.parse(piece):
+            async for piece, _ in request.content.iter_chunks():
+                for event in parser.parse(piece) if piece else ():
                     if isinstance(event, MultipartSegment):
                         part, content = event, receiver.begin(event)
                     elif event is not None and content is not None:
