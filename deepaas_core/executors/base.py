@@ -175,7 +175,9 @@ def failure(model: str, hook: Capability, error: Mapping[str, Any]) -> errors.De
         case "invalid":
             return errors.InvalidInput([errors.Issue(str(at), str(what)) for at, what in error.get("issues", ())])
         case "refusal":
-            return errors.ModelRefusal(model, int(error["code"]), str(error.get("reason", "")), message)
+            code = int(error["code"])
+            reason = str(error.get("reason", ""))
+            return errors.ModelRefusal(model, code if 400 <= code < 600 else 500, reason, message)
         case "missing":
             return errors.CapabilityMissing(model, hook.function, raised=True)
         case "malformed":

@@ -295,6 +295,7 @@ async def test_a_required_media_type_comes_from_the_header(serve):
         ("HTTPConflict()", 409, "Conflict"),
         ("HTTPServiceUnavailable(reason='later')", 503, "later"),
         ("exceptions.BadRequest('no eleven')", 400, "no eleven"),
+        ("exceptions.HTTPException(response=Given('no coffee', 409))", 409, "no coffee"),
         ("exceptions.ImATeapot()", 418, "This server is a teapot, not a coffee machine"),
         ("Starlette(451, 'no twelve')", 451, "no twelve"),
     ],
@@ -303,6 +304,7 @@ async def test_an_http_exception_is_told_in_its_own_words(serve, raised, status,
     code = f"""
         from aiohttp.web import *
         from werkzeug import exceptions
+        from werkzeug.wrappers import Response as Given
 
         class HTTPException(Exception):
             def __init__(self, status_code, detail):

@@ -95,6 +95,9 @@ def _words(error: Any, code: int) -> "tuple[str, str]":
     data = getattr(error, "data", None)  # of flask-restplus
     if isinstance(data, dict) and data.get("message"):
         return str(getattr(error, "name", "")), str(data["message"])
+    response = getattr(error, "response", None)
+    if hasattr(response, "get_data"):
+        return "", str(response.get_data(as_text=True))
     if hasattr(error, "description"):  # werkzeug
         return str(error.name or ""), str(error.description or error.name or "")
     if hasattr(error, "detail"):  # Starlette
