@@ -96,7 +96,7 @@ def _words(error: Any, code: int) -> "tuple[str, str]":
     if isinstance(data, dict) and data.get("message"):
         return str(getattr(error, "name", "")), str(data["message"])
     response = getattr(error, "response", None)
-    if hasattr(response, "get_data"):
+    if response is not None and hasattr(response, "get_data"):
         return "", str(response.get_data(as_text=True))
     if hasattr(error, "description"):  # werkzeug
         return str(error.name or ""), str(error.description or error.name or "")
