@@ -91,6 +91,15 @@ def test_old_spellings_of_fields_are_understood(early):
     ]
 
 
+def test_marshmallow_tells_its_version_to_older_webargs():
+    code = """
+    import importlib.metadata
+    import marshmallow
+    print(marshmallow.__version__ == importlib.metadata.version("marshmallow"))
+    """
+    assert run(code) == "True"
+
+
 def test_a_file_of_the_oldest_generation_reads_and_saves(tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"content")

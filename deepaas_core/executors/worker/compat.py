@@ -7,10 +7,12 @@ as soon as the model itself imports one: the spellings of marshmallow fields (``
 reasons of aiohttp's exceptions that are no single line, and ``PKG-INFO``.
 """
 
+import contextlib
 import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.metadata
 import inspect
 import io
 import os
@@ -148,6 +150,13 @@ def accept_old_spellings(fields: Any) -> None:
         fields.Number.__abstractmethods__ = frozenset()
 
 
+def tell_version(marshmallow: Any) -> None:
+    """Let ``marshmallow`` say its version where it no longer does: webargs 5, which takes any marshmallow, asks."""
+    if not hasattr(marshmallow, "__getattr__"):  # which tells it with a warning
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            vars(marshmallow).setdefault("__version__", importlib.metadata.version("marshmallow"))
+
+
 def _renamed(name: str) -> Any:
     return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value))
 
@@ -202,6 +211,7 @@ def find_package_information(pkg_resources: Any) -> None:
 
 
 _CHANGES: dict[str, Callable[[Any], None]] = {
+    "marshmallow": tell_version,
     "marshmallow.fields": accept_old_spellings,
     "aiohttp.web_exceptions": accept_any_reason,
     "pkg_resources": find_package_information,
