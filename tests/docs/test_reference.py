@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from deepaas_core import errors, settings
+from deepaas_core import errors, run, settings
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.training import RunState
 from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
@@ -49,6 +50,11 @@ def test_every_kind_of_error_has_a_section_that_says_its_title(kind: type[errors
 @pytest.mark.parametrize("capability", list(Capability))
 def test_every_hook_is_in_the_reference(capability: Capability):
     assert f"`{capability.function}`" in (REFERENCE / "hooks.md").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name, _ in inspect.getmembers(run, inspect.isfunction) if name[0] != "_"])
+def test_all_that_can_be_said_inside_a_run_is_in_the_reference(name: str):
+    assert f"`run.{name}(" in (REFERENCE / "run.md").read_text()
 
 
 @pytest.mark.parametrize(
