@@ -20,6 +20,7 @@ from deepaas_core.domain.model import Capability, Model, Problem, Source
 from deepaas_core.errors import PluginError
 from deepaas_core.plugins.discovery import Discovery
 from deepaas_core.settings import Settings
+from deepaas_core.telemetry import logs
 
 ROUTES = {
     Capability.TRAIN: "train",
@@ -40,21 +41,31 @@ def models(settings: Settings, as_json: bool) -> int:
     if not found.sources and not found.problems:
         console.print("No model is installed. A package offers one by an entry point of the group deepaas.model.")
         return _code(found)
-    table = Table("model", "package", "version", "entry point", "environment", "")
-    for source in found.sources:
-        environment = source.environment
-        where = f"{environment.name} (Python {environment.python})" if environment else ""
-        cells = (source.name, source.distribution, source.version, source.target, where, source.summary)
-        table.add_row(*map(escape, cells))
+    if found.sources:
+        console.print(_table(found.sources))
     for problem in found.problems:
-        cells = (escape(problem.name), escape(problem.distribution), "", "", "", f"[red]{escape(problem.reason)}[/]")
-        table.add_row(*cells)
-    console.print(table)
+        _print(console, _refused(problem))
     return _code(found)
 
 
+def _table(sources: Sequence[Source]) -> Table:
+    environments = any(source.environment for source in sources)
+    table = Table("model", "package", "version", "entry point", *(["environment"] if environments else []), "")
+    for source in sources:
+        environment = source.environment
+        where = f"{environment.name} (Python {environment.python})" if environment else ""
+        shown = (where,) if environments else ()
+        cells = (source.name, source.distribution, source.version, source.target, *shown, source.summary)
+        table.add_row(*map(escape, cells))
+    return table
+
+
 def check(settings: Settings, name: str | None, as_json: bool) -> int:
-    """Start each model once and show what a client will see of it; 1 if anything is wrong."""
+    """Start each model once and show what a client will see of it; 1 if anything is wrong.
+
+    The log, on standard error, has the traceback of a model that cannot be started.
+    """
+    logs.configure("warning", settings.log.format)
     found = app.found_by(settings, (name,) if name else ())
     seen = asyncio.run(_describe(found.sources, settings))
     reports = [_report(source, outcome) for source, outcome in zip(found.sources, seen, strict=True)]
@@ -129,8 +140,14 @@ def _report(source: Source, outcome: Model | PluginError) -> dict[str, Any]:
         "environment": {**_environment(source), "python": outcome.python},
         "capabilities": sorted(outcome.capabilities),
         "routes": routes,
-        "warnings": list(outcome.warnings),
+        "warnings": [*outcome.warnings, *_missing(outcome)],
     }
+
+
+def _missing(model: Model) -> list[str]:
+    if model.capabilities & ROUTES.keys():
+        return []
+    return [f"It has none of the functions that can be called; see that {model.source.target} is what is meant."]
 
 
 def _argument(argument: Argument) -> dict[str, Any]:
@@ -148,7 +165,8 @@ def _argument(argument: Argument) -> dict[str, Any]:
 
 def _print(console: Terminal, report: dict[str, Any]) -> None:
     mark = "[red]✗[/]" if report["problems"] else "[green]✓[/]"
-    console.print(f"{mark} [bold]{escape(report['name'])}[/] {escape(report.get('version', ''))}", highlight=False)
+    origin = report.get("version") or f"({report['distribution']})"
+    console.print(f"{mark} [bold]{escape(report['name'])}[/] {escape(origin)}", highlight=False)
     environment = report.get("environment", {})
     if environment.get("name"):
         told = f"Python {environment['python']} of {environment['name']}: {environment['interpreter']}"

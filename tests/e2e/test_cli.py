@@ -108,7 +108,7 @@ def run(environ: dict[str, str], tmp_path: Path) -> Callable[..., Outcome]:
         done = subprocess.run(
             command(arguments), env=environ | more, cwd=tmp_path, capture_output=True, text=True, timeout=60
         )
-        assert "Traceback" not in done.stderr
+        assert not re.search("^Traceback", done.stderr, re.MULTILINE)  # a model's is indented, in the log
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run_command
@@ -234,7 +234,7 @@ def test_models_lists_what_is_declared_without_loading_it(run):
     assert done.code == 1  # one of them has a name that cannot be served
     assert re.search(r"echo .*model_echo_package .*1\.5 .*model_echo .*For tests\.", done.out)
     assert re.search(r"broken .*model_broken", done.out)
-    assert re.search(r"bad name .*cannot stand in a URL", done.out)
+    assert re.search(r"✗ bad name \(.*\)\n.*cannot stand in a URL", done.out)
 
 
 def test_models_are_json_for_machines(run):
@@ -249,6 +249,12 @@ def test_check_shows_what_a_client_will_see(run):
     assert re.search(r"/predict/data +200 +predict_data\S.* times: integer = 1", done.out)
     assert re.search(r"/predict/url +501 ", done.out)
     assert re.search(r"/train +202 .* epochs: integer = 2", done.out)
+
+
+def test_check_shows_where_a_model_fails_to_start(run):
+    done = run("check", "broken")
+    assert done.code == 1
+    assert "import a_module_that_nobody_has" in done.err
 
 
 def test_check_of_all_tells_what_is_wrong_with_which(run):
