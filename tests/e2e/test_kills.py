@@ -39,7 +39,7 @@ MODEL = """
 """
 SETTINGS = ("--training-max-concurrent-runs", "4", "--workers-startup-timeout-s", "300")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120 + 10 * KILLS)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + 30 * KILLS)]
 
 
 class Client(threading.Thread):
