@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.load import (
-    PATIENCE_S,
     Connection,
     Sample,
     answers,
@@ -266,23 +265,21 @@ def blocking(targets: Sequence[Target], options: Options) -> Figures:
 
 
 def _watch(server: Server, state: str, turn: int, options: Options) -> Figures:
-    target = server.target
-    watched = {"health": Ask(target.health), "quick model": target.asks["echo"]}
-    load = None
-    if state != "idle":
-        load = start_wrk(server.port, target.asks[state], BUSY_CONNECTIONS, PATIENCE_S)
-        time.sleep(SETTLE_S)
-    try:
-        for what, ask in watched.items():
+    target, beside = server.target, {"idle": "idle", "sleep": "while it sleeps", "compute": "while it computes"}[state]
+    for what, ask in {"health": Ask(target.health), "quick model": target.asks["echo"]}.items():
+        load = None
+        if state != "idle":
+            load = start_wrk(server.port, target.asks[state], BUSY_CONNECTIONS, 2 * SETTLE_S + options.seconds)
+            time.sleep(SETTLE_S)
+        try:
             found = latencies_ms(server.port, ask, options.seconds / 2)
-            options.tell(f"{what}, {state}, {target.name}: p99 {quantile(found, 0.99):.2f} ms of {len(found)}")
-            beside = {"idle": "idle", "sleep": "while it sleeps", "compute": "while it computes"}[state]
-            yield Figure(f"{what}, {beside}", target.name, "p99 ms", turn, quantile(found, 0.99))
-    finally:
-        if load is not None:
-            load.kill()
-            load.wait()
-    server.rest()
+        finally:
+            if load is not None:
+                load.kill()
+                load.wait()
+        server.rest()
+        options.tell(f"{what}, {beside}, {target.name}: p99 {quantile(found, 0.99):.2f} ms of {len(found)}")
+        yield Figure(f"{what}, {beside}", target.name, "p99 ms", turn, quantile(found, 0.99))
 
 
 def start_up(targets: Sequence[Target], options: Options) -> Figures:

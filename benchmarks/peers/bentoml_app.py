@@ -23,8 +23,8 @@ class Models:
         return data
 
     @bentoml.api(route="/block")
-    def block(self, data: str) -> str:
-        return work.block(data)
+    def block(self, data: str) -> dict[str, Any]:
+        return {"prediction": work.block(data)}
 
     @bentoml.api(route="/mean")
     def mean(self, data: np.ndarray) -> float:
