@@ -176,6 +176,19 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Deepaas:
+    """The APIs of DEEPaaS, for clients that were written for it."""
+
+    v2: bool = setting(True, "Speak version 2, under `/v2`.")
+    v1: Literal["off", "0.x", "1.x"] = setting(
+        "off", "Speak version 1 as well: as DEEPaaS 0.x did at `/models`, or as DEEPaaS 1.x did at `/v1/models`."
+    )
+    doc_endpoint: bool = setting(True, "Show Swagger UI at `/api`, and its document at `/swagger.json`.")
+    predict_endpoint: bool = setting(True, "Let clients of DEEPaaS predict; otherwise that answers 402.")
+    train_endpoint: bool = setting(True, "Let clients of DEEPaaS train; otherwise that answers 402.")
+
+
+@dataclass(frozen=True)
 class Setting:
     """One setting as the reference describes it."""
 
@@ -212,6 +225,7 @@ class Settings:
     fetch: Fetch = field(default_factory=Fetch)
     shutdown: Shutdown = field(default_factory=Shutdown)
     log: Log = field(default_factory=Log)
+    deepaas: Deepaas = field(default_factory=Deepaas)
     per_model: Mapping[str, Workers] = field(default_factory=dict)
 
     def workers_for(self, model: str) -> Workers:

@@ -23,7 +23,7 @@ from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
-from deepaas_core.web import health, keys, memory, metrics, observe, problems
+from deepaas_core.web import deepaas, health, keys, memory, metrics, negotiation, observe, problems
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import models, runs, watching
@@ -50,7 +50,11 @@ def build(
 
     A process that is not the whole server is told how to ``scrape`` the metrics of all.
     """
-    app = web.Application(middlewares=[observe.observing], client_max_size=settings.web.max_body_mb * 2**20)
+    base = settings.web.base_path.rstrip("/")
+    app = web.Application(
+        middlewares=[observe.observing, deepaas.middleware(settings.deepaas, base)],
+        client_max_size=settings.web.max_body_mb * 2**20,
+    )
     app[keys.SETTINGS] = settings
     app[keys.CATALOG] = catalog
     app[keys.PREDICTOR] = predictor
@@ -60,8 +64,8 @@ def build(
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
     app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, predictor.counts)
-    base = settings.web.base_path.rstrip("/")
     for route in (
+        web.get("/", _get_root if settings.deepaas.v2 else pages.get_landing),
         *health.ROUTES,
         *metrics.ROUTES,
         *problems.ROUTES,
@@ -69,6 +73,7 @@ def build(
         *runs.ROUTES,
         *pages.ROUTES,
         *watching.ROUTES,
+        *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),
     ):
         app.router.add_route(route.method, base + route.path, route.handler, expect_handler=_expecting)
     app.cleanup_ctx.append(observe.access_log)
@@ -77,6 +82,12 @@ def build(
 
 async def _scrape(catalog: Catalog, trainer: Trainer, counts: Counts, accept: str) -> tuple[bytes, str]:
     return page(counts, await measure(catalog, trainer), accept)
+
+
+async def _get_root(request: web.Request) -> web.StreamResponse:
+    """The page for people for whoever prefers pages; for programs, the versions of DEEPaaS's API."""
+    chosen = negotiation.choose(request.headers.get("Accept", ""), (negotiation.JSON, "text/html"))
+    return await (pages.get_landing if chosen == "text/html" else deepaas.get_root)(request)
 
 
 async def _expecting(request: web.Request) -> web.Response | None:

@@ -17,8 +17,12 @@ def predict_data(data, times: int = 1):
 FAILING = f"raise RuntimeError('no weights {SCRIPT}')"
 
 
+#: What a browser sends; programs are told something else at ``/``.
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
 async def text(client, path):
-    response = await client.get(path)
+    response = await client.get(path, headers=BROWSER)
     assert response.status == 200
     return await response.text()
 
@@ -64,7 +68,7 @@ async def test_text_of_models_is_shown_and_never_run(serve):
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 async def test_pages_allow_no_foreign_sources_no_frames_and_no_inline_scripts(serve, path):
-    response = await (await serve(echo=PLUGIN)).get(path)
+    response = await (await serve(echo=PLUGIN)).get(path, headers=BROWSER)
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
@@ -99,5 +103,5 @@ async def test_no_other_file_can_be_had(serve, name):
 
 
 async def test_the_address_that_a_client_claims_is_not_believed(serve):
-    response = await (await serve(echo=PLUGIN)).get("/", headers={"Host": "elsewhere.example"})
+    response = await (await serve(echo=PLUGIN)).get("/", headers={**BROWSER, "Host": "elsewhere.example"})
     assert "elsewhere.example" not in await response.text()

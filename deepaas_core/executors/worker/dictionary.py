@@ -62,7 +62,7 @@ class Payload:
             configuration[name] = mine
             configuration["urls" if self._hook == "predict_url" else "files"] = [mine]
         elif self._hook == "predict_url":
-            configuration.update(urls=[self._sent["url"]], url=self._sent["url"])
+            configuration.update(urls=self._sent.get("urls") or [self._sent["url"]], url=self._sent["url"])
             configuration.payload = self._sent["url"]
         else:
             self._put_storage(configuration)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,10 +14,9 @@ from deepaas_core.domain.arguments import Argument, Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.serving.catalog import Entry
-from deepaas_core.telemetry.logs import request_id
-from deepaas_core.web.inputs import PIECE_BYTES, read_call, read_object, read_timeout, read_values
+from deepaas_core.web.files import safe_type, send_file
+from deepaas_core.web.inputs import read_call, read_object, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
-from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.protocol import begun_before
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import accepted, read_condition
@@ -124,16 +121,16 @@ async def _predict(request: web.Request, capability: Capability) -> web.StreamRe
             model = request.app[CATALOG].offering(request.match_info["model"], capability)
             timeout_s = read_timeout(request)
             begun = predictor.begin(model, await read_call(request, model, capability, own), timeout_s)
-        return await _present(await predictor.outcome(begun), request, own)
+        return await _present(await predictor.outcome(begun), request)
 
 
-async def _present(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
+async def _present(prediction: Prediction, request: web.Request) -> web.StreamResponse:
     if prediction.path is not None:
-        return await _send_file(prediction, request, own)
+        return await send_file(prediction, request)
     if prediction.pieces is not None:
         return await send_pieces(prediction.pieces, request)
     if prediction.media_type is not None:
-        return web.Response(body=prediction.body, headers={"Content-Type": _safe_type(prediction.media_type)})
+        return web.Response(body=prediction.body, headers={"Content-Type": safe_type(prediction.media_type)})
     body = b"%b%b}" % (head_of(prediction.model, prediction.version), prediction.body)
     return web.Response(body=body, content_type="application/json")
 
@@ -142,30 +139,6 @@ async def _present(prediction: Prediction, request: web.Request, own: Folder) ->
 def head_of(model: str, version: str) -> bytes:
     """What stands before the prediction itself in every answer of a model."""
     return orjson.dumps({"model": model, "version": version})[:-1] + b',"prediction":'
-
-
-async def _send_file(prediction: Prediction, request: web.Request, own: Folder) -> web.StreamResponse:
-    """Send a file that the model made, if it lies where the model may keep files."""
-    assert prediction.path is not None
-    path = Path(prediction.path).resolve()
-    if not path.is_file() or not path.is_relative_to(request.app[SCRATCH].resolve()):
-        raise errors.UnencodableResult(prediction.model, "it returned a file outside its temporary folder")
-    headers = {"Content-Type": _safe_type(prediction.media_type or ""), REQUEST_ID: request_id.get()}
-    response = web.StreamResponse(headers=headers)
-    with path.open("rb") as file:
-        path.unlink()  # the answer takes the file along, so that a model's temporary files do not pile up
-        response.content_length = os.fstat(file.fileno()).st_size
-        await response.prepare(request)
-        while piece := file.read(PIECE_BYTES):
-            await response.write(piece)
-    await response.write_eof()
-    return response
-
-
-def _safe_type(media_type: str) -> str:
-    """A model's media type as a header, or plain bytes if it is not one."""
-    printable = media_type.isprintable() and media_type.isascii() and "/" in media_type
-    return media_type if printable else "application/octet-stream"
 
 
 def _document(entry: Entry, request: web.Request) -> dict[str, Any]:

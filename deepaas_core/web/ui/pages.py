@@ -61,7 +61,12 @@ async def get_landing(request: web.Request) -> web.Response:
 
 async def get_docs(request: web.Request) -> web.Response:
     """Swagger UI."""
-    return _page(_template("docs.html", server_version=__version__), _DOCS_POLICY)
+    return _page(_template("docs.html", document="openapi.json", server_version=__version__), _DOCS_POLICY)
+
+
+async def get_deepaas_docs(request: web.Request) -> web.Response:
+    """Swagger UI over the document of DEEPaaS's API."""
+    return _page(_template("docs.html", document="swagger.json", server_version=__version__), _DOCS_POLICY)
 
 
 async def get_asset(request: web.Request) -> web.StreamResponse:
@@ -143,7 +148,6 @@ def _swagger_folder() -> Path:
 
 
 ROUTES = [
-    web.get("/", get_landing),
     web.get("/docs", get_docs),
     web.get("/docs/{name}", get_asset),
     web.get("/openapi.json", get_openapi),

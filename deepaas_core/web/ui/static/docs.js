@@ -41,7 +41,7 @@ const EmptyFields = () => ({
 
 // The address is relative to this page, so that it also holds below another path and behind a proxy.
 window.ui = SwaggerUIBundle({
-  url: new URL("openapi.json", document.baseURI).href,
+  url: new URL(document.currentScript.dataset.document, document.baseURI).href,
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis],
   plugins: [EmptyFields],
