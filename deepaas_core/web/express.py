@@ -33,8 +33,8 @@ _CONTENT_TYPE, _ACCEPT, _JSON = istr("Content-Type"), istr("Accept"), "applicati
 _WEIGHTY = tuple(map(istr, ("Origin", "Expect", observe.REQUEST_ID, TIMEOUT_HEADER, "Content-Encoding")))
 _PAYLOAD = {"form": "json", "content_type": _JSON}
 _HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-ID: %b\r\nContent-Length: %d\r\n"
-    b"Date: %b\r\nServer: %b\r\n\r\n%b%b}"
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-ID: %b\r\n"
+    b"X-Content-Type-Options: nosniff\r\nContent-Length: %d\r\nDate: %b\r\nServer: %b\r\n\r\n%b%b}"
 )
 _SERVER = SERVER_SOFTWARE.encode()
 

@@ -63,6 +63,7 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
         current_request_id.reset(token)
     if not response.prepared:
         response.headers[REQUEST_ID] = request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
     seconds = time.perf_counter() - started
     _count(request, response.status, seconds)
     lines = request.app.get(ACCESS_LINES)

@@ -292,6 +292,16 @@ async def test_a_returned_file_is_sent_with_its_type(serve):
     await problem(await client.post(path, json={"data": "foreign"}), 500)
 
 
+async def test_no_browser_guesses_what_an_answer_is(client):
+    for response in (
+        await client.post(f"{BASE}/data", json={"data": "<script>"}),
+        await client.post(f"{BASE}/data?top=2", json={"data": "<script>"}),
+        await client.post(f"{BASE}/nowhere", data="<script>"),
+        await client.get("/api/v1/models"),
+    ):
+        assert response.headers.getall("X-Content-Type-Options") == ["nosniff"]
+
+
 async def test_a_form_post_of_a_foreign_page_is_refused(client):
     headers = {"Origin": "https://evil.example"}
     await problem(await client.post(f"{BASE}/data", data={"data": "x"}, headers=headers), 403)
