@@ -155,31 +155,30 @@ class Screen:
 
     def __init__(self, arguments: Sequence[str], environ: dict[str, str]):
         self.seen = ""
-        self._pid, self._terminal = pty.fork()
-        if self._pid == 0:
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-            os.execve(sys.executable, command(arguments), environ)
+        self._terminal, inner = pty.openpty()
+        fcntl.ioctl(inner, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self._command = subprocess.Popen(command(arguments), env=environ, stdin=inner, stdout=inner, stderr=inner)
+        os.close(inner)
 
     def until(self, pattern: str) -> re.Match[str]:
         """Read on until the screen shows something."""
         deadline = time.monotonic() + 30
         while not (found := re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[mhlKA]", "", self.seen))):
+            assert time.monotonic() < deadline, self.seen
             assert self._read(deadline), self.seen
         return found
 
     def interrupt(self) -> None:
-        os.write(self._terminal, b"\x03")
+        self._command.send_signal(signal.SIGINT)
 
     def exit_code(self) -> int:
         while self._read(time.monotonic() + 30):
             pass
-        pid, self._pid = self._pid, 0
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return self._command.wait(timeout=30)
 
     def close(self) -> None:
-        if self._pid:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        self._command.kill()
+        self._command.wait()
         os.close(self._terminal)
 
     def _read(self, deadline: float) -> bool:
