@@ -141,7 +141,8 @@ class Listener:
                 self._servers.append(await loop.create_server(self._connection, sock=bound, backlog=BACKLOG))
         except OSError as error:
             await self._runner.cleanup()
-            raise errors.SettingsError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from error
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+            raise errors.SettingsError(f"Cannot listen on {host} port {port}: {reason}.") from error
         self.port = _port(self._servers[0].sockets)
 
     def _connection(self) -> Connection:
@@ -162,9 +163,11 @@ class Listener:
         """Accept no more, let requests in flight finish for so long at most, and close everything.
 
         Whoever had connected, or had a connection, may have sent a request that nobody has read yet; it is answered.
+        Who has stopped already does nothing.
         """
         manager = self._runner.server
-        assert manager is not None
+        if manager is None:
+            return
         self._leaving = True
         for connection in manager.connections:
             connection.leave()  # type: ignore[attr-defined]  # they are all of our class
