@@ -7,6 +7,8 @@ import re
 import pytest
 from aiohttp import FormData
 
+from deepaas_core.web.keys import TRAINER
+
 MODEL = """
     import time
     from webargs import fields, validate
@@ -284,18 +286,30 @@ async def test_the_argument_accept_outranks_the_header_and_must_be_a_choice(serv
     assert await response.json() == {"accept": ["Must be one of: image/png, application/json, text/plain."]}
 
 
+@pytest.fixture
+def serve_and_train(serve):
+    """As ``serve``, and trainings begin."""
+
+    async def start(**plugins):
+        client = await serve(**plugins)
+        await client.server.app[TRAINER].resume()
+        return client
+
+    return start
+
+
 async def until_over(client, address):
     while (training := await (await client.get(address)).json())["status"] == "running":
         await asyncio.sleep(0.05)
     return training
 
 
-async def test_a_training_is_asked_for_watched_and_forgotten(serve):
-    client = await serve(all=MODEL)
+async def test_a_training_is_asked_for_watched_and_forgotten(serve_and_train):
+    client = await serve_and_train(all=MODEL)
     response = await client.post(TRAIN, params={"epochs": "3", "when": "2026-01-02"})
     begun = await response.json()
     assert (response.status, begun["status"]) == (200, "running")
-    assert begun["args"] == {"epochs": 3, "sleep": 0.0, "when": "2026-01-02"}
+    assert begun["args"] == {"epochs": 3, "sleep": 0, "when": "2026-01-02"}
     assert re.fullmatch(r"[0-9a-f]{32}", begun["uuid"])
     done = await until_over(client, TRAIN + begun["uuid"])
     assert done["status"] == "done"
@@ -308,15 +322,15 @@ async def test_a_training_is_asked_for_watched_and_forgotten(serve):
     assert (await client.get(TRAIN + begun["uuid"])).status == 404
 
 
-async def test_a_training_that_fails_says_why(serve):
-    client = await serve(all=MODEL)
+async def test_a_training_that_fails_says_why(serve_and_train):
+    client = await serve_and_train(all=MODEL)
     begun = await (await client.post(TRAIN, json={"epochs": 13})).json()
     failed = await until_over(client, TRAIN + begun["uuid"])
     assert (failed["status"], failed["message"]) == ("error", "thirteen")
 
 
-async def test_a_training_that_goes_on_is_cancelled(serve):
-    client = await serve(all=MODEL)
+async def test_a_training_that_goes_on_is_cancelled(serve_and_train):
+    client = await serve_and_train(all=MODEL)
     begun = await (await client.post(TRAIN, params={"sleep": "60"})).json()
     response = await client.delete(TRAIN + begun["uuid"])
     assert (response.status, (await response.json())["status"]) == (200, "cancelled")
@@ -326,16 +340,16 @@ async def test_a_training_that_goes_on_is_cancelled(serve):
     assert run["state"] == "cancelled"
 
 
-async def test_runs_of_one_api_are_seen_in_the_other(serve):
-    client = await serve(all=MODEL)
+async def test_runs_of_one_api_are_seen_in_the_other(serve_and_train):
+    client = await serve_and_train(all=MODEL)
     run = await (await client.post("/api/v1/models/all/train", json={"epochs": 2})).json()
     assert (await until_over(client, TRAIN + run["id"]))["result"]["output"]["epochs"] == 2
     dashed = f"{run['id'][:8]}-{run['id'][8:12]}-{run['id'][12:16]}-{run['id'][16:20]}-{run['id'][20:]}"
     assert (await client.get(TRAIN + dashed)).status == 200
 
 
-async def test_a_file_reaches_train(serve):
-    client = await serve(all=MODEL)
+async def test_a_file_reaches_train(serve_and_train):
+    client = await serve_and_train(all=MODEL)
     form = FormData()
     form.add_field("file", io.BytesIO(b"rows"), filename="rows.csv")
     begun = await (await client.post(TRAIN, data=form)).json()
@@ -351,7 +365,7 @@ async def test_a_training_is_not_begun_with_what_it_cannot_use(serve):
 
 
 async def test_what_is_switched_off_answers_402(serve):
-    client = await serve("--deepaas-predict-endpoint", "false", "--deepaas-train-endpoint", "false", all=MODEL)
+    client = await serve("--no-deepaas-predict-endpoint", "--no-deepaas-train-endpoint", all=MODEL)
     for method, path in (("POST", PREDICT), ("POST", TRAIN), ("GET", TRAIN)):
         response = await client.request(method, path)
         assert (response.status, await response.text()) == (402, "402: Payment Required")
@@ -412,7 +426,7 @@ async def test_everything_lies_below_the_base_path(serve):
 
 
 async def test_without_version_2_nothing_of_it_is_there(serve):
-    client = await serve("--deepaas-v2", "false", all=MODEL)
+    client = await serve("--no-deepaas-v2", all=MODEL)
     for path in ("/v2/", "/v2/models/", "/swagger.json", "/api"):
         assert (await client.get(path)).status == 404
     assert (await client.get("/")).content_type == "text/html"

@@ -113,9 +113,12 @@ def _negotiate(request: web.Request, argument: Argument, found: dict[str, Any]) 
         offered.insert(0, str(argument.default))
     offered = offered or [ANY_TYPE]
     sent = found.get(key, header)
-    if not isinstance(sent, str) or (sent != ANY_TYPE and sent in argument.choices):
+    if not isinstance(sent, str):
         return
-    chosen = negotiation.choose(sent, offered) if "/" in sent or not sent.strip() else None
+    if sent != ANY_TYPE and sent in argument.choices:
+        chosen: str | None = sent
+    else:
+        chosen = negotiation.choose(sent, offered) if "/" in sent or not sent.strip() else None
     if chosen is not None:
         found[key] = chosen
     elif key not in found and argument.location != "header":

@@ -78,8 +78,6 @@ async def _call(request: web.Request, sent: Sent) -> tuple[Model, Call]:
         raise errors.ModelRefusal(name, 400, "Bad Request", NEITHER)
     if urls:
         model, hook = catalog.offering(name, Capability.PREDICT_URL), Capability.PREDICT_URL
-        for url in urls:
-            await fetch.check(url, request.app[GUARD])
         payload, body = {"url": urls[0], "urls": urls}, b""
     else:
         file, hook = files[0], Capability.PREDICT_DATA
@@ -93,6 +91,8 @@ async def _call(request: web.Request, sent: Sent) -> tuple[Model, Call]:
         else:
             payload, body = {**payload, "form": "bytes"}, Path(file["filename"]).read_bytes()
     values = check(model.arguments.get(hook, Arguments()), sent)
+    for url in urls:
+        await fetch.check(url, request.app[GUARD])
     return model, Call(hook, values, payload, body)
 
 

@@ -1,0 +1,64 @@
+"""The same requests to the real DEEPaaS and to this server, and where their answers differ.
+
+Both must serve the model ``MODEL`` of ``tests/web/test_deepaas_v2.py`` under the name ``all``:
+
+    python -m benchmarks.deepaas_answers http://127.0.0.1:5918 http://127.0.0.1:5917
+
+The requests are those of the tests. Differences that remain are the faults of DEEPaaS that are mended on purpose; see
+``docs/reference/deepaas-api.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from tests.web.test_deepaas_v2 import ABSENT, PREDICT, READ, WRONG
+
+
+class Asked(NamedTuple):
+    """One request."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
+def asked() -> Iterator[Asked]:
+    """Every request whose answers are compared."""
+    for query, body, _ in (*READ, *WRONG):
+        yield Asked("POST", f"{PREDICT}?{query}", body)
+    for method, path, *_ in ABSENT:
+        yield Asked(method, path, {})
+    for path in ("/", "/v2/", "/v2", "/v2/models/all", "/v2/debug/", "/ui"):
+        yield Asked("GET", path, {})
+
+
+async def answer(session: aiohttp.ClientSession, server: str, one: Asked) -> tuple[int, str, str, Any]:
+    """Status, content type, where to go instead, and body: as JSON if it is that."""
+    async with session.request(one.method, server + one.path, allow_redirects=False, **one.body) as response:
+        media_type = response.headers.get("Content-Type", "").replace(" ", "").lower()
+        body = await (response.json() if "json" in media_type else response.text())
+        return response.status, media_type, response.headers.get("Location", ""), body
+
+
+async def compare(theirs: str, ours: str) -> int:
+    """Print what differs; gives how many answers do."""
+    differing, count = 0, 0
+    async with aiohttp.ClientSession() as session:
+        for one in asked():
+            count += 1
+            told = [await answer(session, server, one) for server in (theirs, ours)]
+            if told[0] != told[1]:
+                differing += 1
+                print(f"{one.method} {one.path} {one.body or ''}\n  DEEPaaS  {told[0]}\n  here     {told[1]}")
+    print(f"{differing} of {count} answers differ.")
+    return differing
+
+
+if __name__ == "__main__":
+    asyncio.run(compare(*sys.argv[1:3]))
