@@ -139,6 +139,8 @@ class Shipment:
         for loan in self.loans:
             loan.let_go()
         self.loans = []
+        for ticket in self.tickets:
+            ticket.shipment = None  # else the two would keep each other, and what was sent, until garbage is collected
 
     def frame(self) -> list[frames.Buffer]:
         """The pieces of its frame."""
