@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from email.message import Message
+from email.utils import collapse_rfc2231_value
 from pathlib import Path
 from typing import Protocol
 
@@ -122,6 +124,7 @@ async def _read_form(request: web.Request, parser: PushMultipartParser, receiver
             async for piece, _ in request.content.iter_chunks():
                 for event in parser.parse(piece) if piece else ():
                     if isinstance(event, MultipartSegment):
+                        _read_extended(event)
                         part, content = event, receiver.begin(event)
                     elif event is not None and content is not None:
                         content.write(bytes(event))
@@ -134,6 +137,17 @@ async def _read_form(request: web.Request, parser: PushMultipartParser, receiver
     finally:
         if content is not None:
             content.close()
+
+
+def _read_extended(part: MultipartSegment) -> None:
+    """Take a name as RFC 5987 writes it (``filename*=``), as some clients do where it is not ASCII."""
+    disposition = part.header("Content-Disposition") or ""
+    if "*=" in disposition:
+        message = Message()
+        message["Content-Disposition"] = disposition.replace("\r", " ").replace("\n", " ")
+        part.filename = part.filename or message.get_filename()
+        name = message.get_param("name", header="Content-Disposition")
+        part.name = part.name or (collapse_rfc2231_value(name) if name else "")
 
 
 def _parser(request: web.Request) -> PushMultipartParser:

@@ -140,6 +140,16 @@ async def test_what_is_wrong_with_an_argument_is_told_field_by_field(client, bod
 
 
 @pytest.mark.parametrize(
+    "named", ["filename*=utf-8''n%C3%A4chster%20Stern.png", "filename*=iso-8859-1'de'n%E4chster.png"]
+)
+async def test_a_file_name_may_be_written_as_rfc_5987_says(client, named):
+    head = f'--x\r\nContent-Disposition: form-data; name="data"; {named}\r\nContent-Type: image/png\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    response = await client.post(f"{BASE}/file", data=head.encode() + b"12345\r\n--x--\r\n", headers=headers)
+    assert response.status == 200, await response.text()
+
+
+@pytest.mark.parametrize(
     "path, body, media_type, status",
     [
         ("data", b'{"data": NaN}', "application/json", 400),
