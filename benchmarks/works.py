@@ -321,7 +321,7 @@ def growth(targets: Sequence[Target], options: Options) -> Figures:
             with serving(target, ["echo"], ["echo"]) as server:
                 early, late = _grown(server)
         except CannotServe as failure:
-            yield Figure("memory", target.name, "ratio", 0, NONE, str(failure))
+            yield Figure("memory", target.name, "MB", 0, NONE, str(failure))
             continue
         options.tell(f"growth, {target.name}: {early[1]:.1f} MB at {early[0]}, {late[1]:.1f} MB at {late[0]}")
         yield Figure("memory", target.name, "MB", 0, early[1])
@@ -339,6 +339,8 @@ def _grown(server: Server) -> list[tuple[int, float]]:
             if sample.bad:
                 raise CannotServe(f"{sample.bad} of {sample.requests} requests failed")
             done += sample.requests
+        if done < GROWTH_FROM:
+            raise CannotServe(f"{done} requests in {GROWTH_LIMIT_S:.0f} s are too few")
         server.rest()
         found.append((done, statistics.median(server.memory_mb() for _ in range(3))))
     return found
