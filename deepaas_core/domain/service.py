@@ -1,0 +1,153 @@
+"""A service: what one folder with a ``service.toml`` offers to others, as plain values.
+
+What the file looks like is known to ``publishing.definition``; what becomes of a published service, to
+``domain.deployment``. Here is what both speak of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: What a service, an endpoint, a version or a variant may be called: it stands in URLs, file names and logs.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME_EXPECTED = "letters, digits and . _ - only, a letter or digit first, at most 63"
+
+
+class EndpointKind(StrEnum):
+    """What an endpoint does.
+
+    ``prediction`` maps rows of features to rows of outputs; ``function`` is called with arguments and answers whatever
+    it returns; ``lookup`` fetches the row of a dataset that has given keys; ``sql`` runs a query with parameters.
+    """
+
+    PREDICTION = "prediction"
+    FUNCTION = "function"
+    LOOKUP = "lookup"
+    SQL = "sql"
+
+
+class FeatureType(StrEnum):
+    """What one value of a row is.
+
+    ``number`` is any real number, ``categorical`` one of the feature's classes, ``array`` numbers of the feature's
+    shape (row-major, nested), ``image`` a picture that the model gets as ``(height, width, channels)``, uint8.
+    """
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    CATEGORICAL = "categorical"
+    ARRAY = "array"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A named input or output of a prediction.
+
+    Attributes:
+        name: The key of a row; may hold dots and blanks.
+        shape: Lengths of an array's axes, or ``(height, width, channels)`` of an image; None in it means any length.
+        required: A row without it is refused; an empty cell of a CSV file is a row without it.
+        default: Taken where a row has none; meaningful only if not ``required``.
+        minimum, maximum: Bounds of a number, inclusive.
+        classes: Of a categorical feature, in the order in which a model gives their probabilities.
+    """
+
+    name: str
+    type: FeatureType = FeatureType.NUMBER
+    shape: tuple[int | None, ...] = ()
+    required: bool = True
+    default: Any = None
+    minimum: float | None = None
+    maximum: float | None = None
+    classes: tuple[Any, ...] = ()
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an endpoint runs: a function of a script in the service's folder, or an installed model.
+
+    Attributes:
+        script: Path below the service's folder, e.g. ``score.py`` or ``score.R``; empty for a model.
+        function: Its function.
+        model: Name of an installed model; empty for a script.
+    """
+
+    script: str = ""
+    function: str = ""
+    model: str = ""
+
+    def __str__(self) -> str:
+        return self.model or f"{self.script}:{self.function}"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A named function of a service.
+
+    Attributes:
+        targets: What it runs, by the name of the variant; one alone has the empty name.
+        chosen_by: The parameter by which a request chooses a variant.
+        default_variant: The variant for requests that choose none.
+        inputs: What a row must have; none means whatever the function's own arguments say.
+        outputs: What an answered row has; none means whatever the function returns.
+        bare: Answers are the value itself, without the envelope that names service and generation.
+        workers: Settings of the group ``workers`` that hold for this endpoint alone.
+        options: What a ``lookup`` or ``sql`` endpoint needs to know, checked when the file was read.
+    """
+
+    name: str
+    kind: EndpointKind
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    chosen_by: str = "model"
+    default_variant: str = ""
+    inputs: tuple[Feature, ...] = ()
+    outputs: tuple[Feature, ...] = ()
+    help: str = ""
+    bare: bool = False
+    workers: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A test query: a request that a generation must answer before it goes live.
+
+    Attributes:
+        endpoint: Which endpoint is asked.
+        rows: For a prediction, the rows.
+        arguments: For a function, its arguments; for a prediction, its parameters (such as the variant).
+        expected: What must come back, row by row or as the value; None if any answer will do.
+        tolerance: How far a number may be from the expected one, absolutely.
+    """
+
+    endpoint: str
+    name: str = ""
+    rows: Sequence[Mapping[str, Any]] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    expected: Any = None
+    tolerance: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as its folder describes it.
+
+    Attributes:
+        name: Its id.
+        endpoints: By name, in the author's order.
+        queries: What a generation is tested with.
+    """
+
+    name: str
+    title: str = ""
+    description: str = ""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    queries: tuple[Query, ...] = ()
