@@ -42,6 +42,7 @@ from deepaas_core.serving.reloader import Reloader
 from deepaas_core.serving.renewer import Renewer
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
+from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.web import app as web_app
 from deepaas_core.web.processes import HttpProcesses
@@ -225,11 +226,11 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange, check: 
     return Pool(launch, limits, on_change, check)
 
 
-def trainer_of(settings: Settings, store: SqlRunStore) -> Trainer:
-    """The use case of training, over a store."""
+def trainer_of(settings: Settings, database: Database) -> Trainer:
+    """The use case of training, over a database."""
     training = settings.training
     return Trainer(
-        store,
+        SqlRunStore(database),
         RunProcesses(runs_of(settings.store), cancel_grace_s=training.cancel_grace_s),
         max_concurrent_runs=training.max_concurrent_runs,
         max_concurrent_runs_per_model=training.max_concurrent_runs_per_model or None,
@@ -289,8 +290,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
     found = found_by(settings)
     folders = Folders(settings.store)
     try:
-        store = await SqlRunStore.open(settings.store.url, folders.data)
-        trainer = trainer_of(settings, store)
+        database = await Database.open(settings.store.url, folders.data)
+        trainer = trainer_of(settings, database)
         await trainer.recover()
         served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 
@@ -320,7 +321,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             saying.cancel()
             await _cancelled(renewing)
             await _stop(listener, catalog, trainer, settings.shutdown.drain_s)
-            await store.close()
+            await database.close()
     finally:
         folders.close()
 

@@ -30,7 +30,7 @@ from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
-from deepaas_core.stores.sql import SqlRunStore
+from deepaas_core.stores.database import Database
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
 from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, PROBLEMS, STATE, STOP
@@ -72,8 +72,8 @@ class Front:
         hello = await self.hello
         settings = Settings.from_plain(hello["settings"])
         logs.configure(settings.log.level, settings.log.format)
-        store = await SqlRunStore.open(settings.store.url, Path(settings.store.data_dir))
-        trainer = self._trainer = app.trainer_of(settings, store)
+        database = await Database.open(settings.store.url, Path(settings.store.data_dir))
+        trainer = self._trainer = app.trainer_of(settings, database)
         trainer.on_moved = lambda run: self._link.tell(MOVED, run.id)
         catalog = self._catalog = Catalog(
             [Source.from_plain(source) for source in hello["sources"]],
@@ -96,7 +96,7 @@ class Front:
         await listener.stop(await self.stopping)
         telling.cancel()
         await trainer.close()
-        await store.close()
+        await database.close()
 
     def _make_executor(self, source: Source, on_change: OnChange) -> Remote:
         made = self._remotes[source.name] = Remote(source.name, self._link, on_change)

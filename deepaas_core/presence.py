@@ -23,6 +23,7 @@ from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.serving.neighbours import SIGN_EVERY_S
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
+from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.telemetry import logs
 
@@ -57,10 +58,11 @@ class Presence:
         Raises:
             StoreUnusable: A newer server has changed the database.
         """
-        store = await self._open()
-        if store is None:
+        database = await self._open()
+        if database is None:
             return
-        trainer = app.trainer_of(self._settings, store)
+        store = SqlRunStore(database)
+        trainer = app.trainer_of(self._settings, database)
         tending = asyncio.create_task(self._tend(trainer))
         while not tending.done() and await self._is_wanted():
             try:
@@ -71,12 +73,12 @@ class Presence:
             await asyncio.wait({tending}, timeout=SIGN_EVERY_S)
         tending.cancel()
         await trainer.close()
-        await store.close()
+        await database.close()
 
-    async def _open(self) -> SqlRunStore | None:
+    async def _open(self) -> Database | None:
         while await self._is_wanted():
             try:
-                return await SqlRunStore.open(self._settings.store.url, Path(self._settings.store.data_dir))
+                return await Database.open(self._settings.store.url, Path(self._settings.store.data_dir))
             except StoreUnavailable as error:
                 log.warning("no sign of life can be given", extra={"reason": str(error)})
                 await asyncio.sleep(SIGN_EVERY_S)

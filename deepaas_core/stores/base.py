@@ -138,7 +138,3 @@ class RunStore(Protocol):
     async def peers(self) -> Mapping[str, Peer]:
         """All servers that ever greeted, by id."""
         ...
-
-    async def close(self) -> None:
-        """Let go of what is open."""
-        ...

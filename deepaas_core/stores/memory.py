@@ -106,9 +106,6 @@ class MemoryRunStore:
     async def peers(self) -> Mapping[str, Peer]:
         return {server: Peer(address, seen_at) for server, (address, seen_at) in self._peers.items()}
 
-    async def close(self) -> None:
-        pass
-
 
 def _in_a_list(run: Run) -> Run:
     if run.error is not None:

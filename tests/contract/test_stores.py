@@ -17,8 +17,9 @@ from deepaas_core.domain.reports import Condition, Progress, Said
 from deepaas_core.domain.training import Choice, Place, Process, Run, RunError, RunState
 from deepaas_core.errors import Conflict, RunNotFound, SettingsError, StoreDamaged, StoreUnavailable, StoreUnusable
 from deepaas_core.stores import migrations
+from deepaas_core.stores.database import FILE_NAME, Database, metadata
 from deepaas_core.stores.memory import MemoryRunStore
-from deepaas_core.stores.sql import FILE_NAME, SqlRunStore, metadata
+from deepaas_core.stores.sql import SqlRunStore
 
 NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -240,17 +241,19 @@ class TestMemory(RunStoreContract):
 class TestPostgresql(RunStoreContract):
     @pytest.fixture
     async def store(self, postgres, tmp_path):
-        store = await SqlRunStore.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        database = await Database.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        store = SqlRunStore(database)
         yield store
-        await store.close()
+        await database.close()
 
 
 class TestSqlite(RunStoreContract):
     @pytest.fixture
     async def store(self, path):
-        store = await SqlRunStore.open("", path.parent)
+        database = await Database.open("", path.parent)
+        store = SqlRunStore(database)
         yield store
-        await store.close()
+        await database.close()
 
 
 @pytest.fixture
@@ -259,54 +262,58 @@ def path(tmp_path):
 
 
 async def test_records_outlive_the_store(path):
-    store = await SqlRunStore.open("", path.parent)
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     run = a_run(epochs=3)
     await store.add(run)
-    await store.close()
-    store = await SqlRunStore.open("", path.parent)
+    await database.close()
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     assert await store.get(run.id) == run
-    await store.close()
+    await database.close()
 
 
 async def test_the_database_is_its_owners_alone(path):
-    store = await SqlRunStore.open("", path.parent)
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     await store.add(a_run())
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    await store.close()
+    await database.close()
     assert set(modes.values()) == {0o600}
     assert len(modes) > 1
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 async def test_commits_are_synced(path):
-    store = await SqlRunStore.open("", path.parent)
-    async with store._engine.connect() as connection:
+    database = await Database.open("", path.parent)
+    async with database._engine.connect() as connection:
         assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one() == 2
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one() == "wal"
-    await store.close()
+    await database.close()
 
 
 @pytest.mark.parametrize("offset", [0, 4096 + 100], ids=["head", "page"])
 async def test_a_damaged_database_stops_the_start_and_is_left_alone(path, offset):
-    store = await SqlRunStore.open("", path.parent)
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     for _ in range(50):
         await store.add(a_run(text="x" * 500))
-    await store.close()
+    await database.close()
     damaged = bytearray(path.read_bytes())
     damaged[offset : offset + 4000] = os.urandom(4000)
     path.write_bytes(damaged)
     with pytest.raises(StoreDamaged):
-        await SqlRunStore.open("", path.parent)
+        await Database.open("", path.parent)
     assert path.read_bytes() == damaged
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(path):
-    await (await SqlRunStore.open("", path.parent)).close()
+    await (await Database.open("", path.parent)).close()
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     with pytest.raises(StoreUnusable, match="9999"):
-        await SqlRunStore.open("", path.parent)
+        await Database.open("", path.parent)
 
 
 async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
@@ -317,16 +324,18 @@ async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
     upgrade = migrations.upgrade
     monkeypatch.setattr(migrations, "upgrade", cut_short)
     with pytest.raises(StoreUnavailable):
-        await SqlRunStore.open("", path.parent)
+        await Database.open("", path.parent)
     monkeypatch.undo()
-    store = await SqlRunStore.open("", path.parent)
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     assert list(await store.list()) == []
-    await store.close()
+    await database.close()
 
 
 async def test_a_locked_database_is_unavailable_and_then_available(path, monkeypatch):
-    monkeypatch.setattr("deepaas_core.stores.sql.BUSY_TIMEOUT_S", 0.05)
-    store = await SqlRunStore.open("", path.parent)
+    monkeypatch.setattr("deepaas_core.stores.database.BUSY_TIMEOUT_S", 0.05)
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     run = a_run()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -336,29 +345,30 @@ async def test_a_locked_database_is_unavailable_and_then_available(path, monkeyp
     other.close()
     await store.add(run)
     assert await store.get(run.id) == run
-    await store.close()
+    await database.close()
 
 
 async def test_a_full_disk_is_unavailable_and_then_available(path):
-    store = await SqlRunStore.open("", path.parent)
+    database = await Database.open("", path.parent)
+    store = SqlRunStore(database)
     run = a_run(text="x" * 100_000)
-    async with store._engine.connect() as connection:
+    async with database._engine.connect() as connection:
         await connection.exec_driver_sql("PRAGMA max_page_count=16")
     with pytest.raises(StoreUnavailable, match="full"):
         await store.add(run)
     with pytest.raises(RunNotFound):
         await store.get(run.id)
-    async with store._engine.connect() as connection:
+    async with database._engine.connect() as connection:
         await connection.exec_driver_sql("PRAGMA max_page_count=100000")
     await store.add(run)
     assert await store.get(run.id) == run
-    await store.close()
+    await database.close()
 
 
 async def test_a_place_that_cannot_be_written_is_unavailable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable):
-        await SqlRunStore.open("", tmp_path / "file")
+        await Database.open("", tmp_path / "file")
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(path):
@@ -366,7 +376,7 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(path):
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine
 
-    await (await SqlRunStore.open("", path.parent)).close()
+    await (await Database.open("", path.parent)).close()
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
@@ -376,7 +386,8 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(path):
 
 
 async def test_a_database_server_may_go_and_come_back(postgres, tmp_path):
-    store = await SqlRunStore.open(postgres.new_database("restart"), tmp_path)
+    database = await Database.open(postgres.new_database("restart"), tmp_path)
+    store = SqlRunStore(database)
     run, other = a_run(), a_run()
     await store.add(run)
     postgres.stop(signal.SIGQUIT)
@@ -384,24 +395,25 @@ async def test_a_database_server_may_go_and_come_back(postgres, tmp_path):
         with pytest.raises(StoreUnavailable):
             await attempt
     with pytest.raises(StoreUnavailable):
-        await SqlRunStore.open(postgres.url("restart"), tmp_path)
+        await Database.open(postgres.url("restart"), tmp_path)
     postgres.start()
     assert await store.get(run.id) == run
     await store.add(other)
-    await store.close()
+    await database.close()
 
 
 async def test_several_servers_make_the_tables_of_one_database_at_once(postgres, tmp_path):
     url = postgres.new_database("together")
-    stores = await asyncio.gather(*(SqlRunStore.open(url, tmp_path) for _ in range(4)))
+    databases = await asyncio.gather(*(Database.open(url, tmp_path) for _ in range(4)))
+    stores = [SqlRunStore(database) for database in databases]
     await stores[0].add(run := a_run())
     taken = await asyncio.gather(*(store.replace(run, run.start(NOW, Place(str(n)))) for n, store in enumerate(stores)))
     assert taken.count(True) == 1
-    for store in stores:
-        await store.close()
+    for database in databases:
+        await database.close()
 
 
 async def test_a_url_that_cannot_be_used_is_a_wrong_setting(tmp_path):
     for url in ("nonsense", "postgresql+nodriver://x/y"):
         with pytest.raises((SettingsError, StoreUnavailable)):
-            await SqlRunStore.open(url, tmp_path)
+            await Database.open(url, tmp_path)

@@ -16,6 +16,7 @@ from deepaas_core.domain.training import RunState
 from deepaas_core.executors import runs as runs_module
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.serving.trainer import Trainer
+from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
 from tests.e2e.runs import MODEL
 
@@ -28,11 +29,13 @@ import asyncio, json, sys
 from pathlib import Path
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.serving.trainer import Trainer
+from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
 from tests.e2e.test_runs_restart import TORMENT
 
 async def main(folder, values):
-    trainer = Trainer(await SqlRunStore.open("", folder), RunProcesses(folder / "runs"), max_concurrent_runs=2)
+    store = SqlRunStore(await Database.open("", folder))
+    trainer = Trainer(store, RunProcesses(folder / "runs"), max_concurrent_runs=2)
     await trainer.resume()
     print("ready", flush=True)
     while True:
@@ -54,11 +57,11 @@ async def torment(tmp_path, monkeypatch):
 
 @pytest.fixture
 async def next_server(tmp_path):
-    store = await SqlRunStore.open("", tmp_path)
-    trainer = Trainer(store, RunProcesses(tmp_path / "runs", cancel_grace_s=0.5), max_concurrent_runs=4)
+    database = await Database.open("", tmp_path)
+    trainer = Trainer(SqlRunStore(database), RunProcesses(tmp_path / "runs", cancel_grace_s=0.5), max_concurrent_runs=4)
     yield trainer
     await trainer.close()
-    await store.close()
+    await database.close()
 
 
 async def acknowledged_before_the_kill(folder, values, after_s):
