@@ -16,7 +16,11 @@ turns a class into a status. The first line of a class's docstring is its public
     ├── NotFound
     │   ├── ModelNotFound
     │   ├── RunNotFound
+    │   ├── TokenNotFound
     │   └── EnvironmentNotFound
+    ├── Unauthenticated           no token where one is needed, or none that is good
+    ├── Forbidden                 a good token whose scope does not reach this far
+    ├── TooManyRequests           more than a limit allows
     ├── Conflict
     │   ├── RunAlreadyOver
     │   └── RunElsewhere          its folder is another server's
@@ -142,6 +146,17 @@ class RunNotFound(NotFound):
         return f"No training run has the id {self.run!r}."
 
 
+class TokenNotFound(NotFound):
+    """There is no token of this id."""
+
+    def __init__(self, token: str):
+        super().__init__(token)
+        self.token = token
+
+    def __str__(self) -> str:
+        return f"No token has the id {self.token!r}."
+
+
 class EnvironmentNotFound(NotFound):
     """There is no environment of this name."""
 
@@ -151,6 +166,29 @@ class EnvironmentNotFound(NotFound):
 
     def __str__(self) -> str:
         return f"No environment is named {self.environment!r}."
+
+
+class Unauthenticated(DeepaasError):
+    """A token is needed for this."""
+
+
+class Forbidden(DeepaasError):
+    """The token does not allow this."""
+
+
+class TooManyRequests(DeepaasError):
+    """There were more requests than are allowed.
+
+    Attributes:
+        retry_after_s: Seconds after which a further try makes sense.
+    """
+
+    def __init__(self, what: str, retry_after_s: int):
+        super().__init__(what, retry_after_s)
+        self.what, self.retry_after_s = what, retry_after_s
+
+    def __str__(self) -> str:
+        return f"{self.what} Try again in {self.retry_after_s} s."
 
 
 class Conflict(DeepaasError):

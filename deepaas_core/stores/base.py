@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
+from deepaas_core.domain.access import Records, Rule, Token
 from deepaas_core.domain.training import Choice, Run, RunState
 
 #: Results whose JSON is longer than this are left out of lists; ``get`` has them.
@@ -137,4 +138,40 @@ class RunStore(Protocol):
 
     async def peers(self) -> Mapping[str, Peer]:
         """All servers that ever greeted, by id."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Keeps tokens, and the rules of names: who may call which model or service.
+
+    As with runs, what a call has stored when it returns stays, and every method raises ``StoreUnavailable`` when the
+    records cannot be reached right now.
+    """
+
+    async def add(self, token: Token) -> None:
+        """Keep a new token.
+
+        Raises:
+            Conflict: There is a token of this id.
+        """
+        ...
+
+    async def revoke(self, token_id: str, at: datetime) -> Token:
+        """Withdraw a token; one that is withdrawn stays as it is.
+
+        Raises:
+            TokenNotFound: There is none of this id.
+        """
+        ...
+
+    async def set_rule(self, name: str, rule: Rule | None) -> None:
+        """Keep what was said of a name, in place of what was said before; None forgets that."""
+        ...
+
+    async def revision(self) -> int:
+        """A number that every change makes greater."""
+        ...
+
+    async def records(self) -> Records:
+        """All there is."""
         ...

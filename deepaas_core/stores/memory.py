@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
 
+from deepaas_core.domain.access import Records, Rule, Token
 from deepaas_core.domain.training import Choice, Run, RunState
-from deepaas_core.errors import Conflict, RunNotFound
+from deepaas_core.errors import Conflict, RunNotFound, TokenNotFound
 from deepaas_core.stores.base import LONG_RESULT_CHARS, Peer
 
 
@@ -113,3 +114,40 @@ def _in_a_list(run: Run) -> Run:
     if run.result is not None and len(json.dumps(run.result)) > LONG_RESULT_CHARS:
         run = replace(run, result=None)
     return run
+
+
+class MemoryTokenStore:
+    """Keeps tokens and the rules of names as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, Token] = {}
+        self._rules: dict[str, Rule] = {}
+        self._revision = 0
+
+    async def add(self, token: Token) -> None:
+        if token.id in self._tokens:
+            raise Conflict(f"There is a token {token.id} already.")
+        self._tokens[token.id] = token
+        self._revision += 1
+
+    async def revoke(self, token_id: str, at: datetime) -> Token:
+        token = self._tokens.get(token_id)
+        if token is None:
+            raise TokenNotFound(token_id)
+        self._revision += 1
+        self._tokens[token_id] = replace(token, revoked_at=token.revoked_at or at)
+        return self._tokens[token_id]
+
+    async def set_rule(self, name: str, rule: Rule | None) -> None:
+        self._revision += 1
+        if rule is None:
+            self._rules.pop(name, None)
+        else:
+            self._rules[name] = rule
+
+    async def revision(self) -> int:
+        return self._revision
+
+    async def records(self) -> Records:
+        rules = {name: self._rules[name] for name in sorted(self._rules)}
+        return Records(self._revision, tuple(self._tokens.values()), rules)

@@ -26,6 +26,9 @@ STATUS: dict[type[errors.DeepaasError], int] = {
     errors.CrossOrigin: 403,
     errors.InvalidRequest: 400,
     errors.NotFound: 404,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.TooManyRequests: 429,
     errors.Conflict: 409,
     errors.Unavailable: 503,
     errors.CapabilityMissing: 501,
@@ -80,7 +83,7 @@ def describe(error: errors.DeepaasError, request_id: str, show_model_errors: boo
 def present(error: errors.DeepaasError, request_id: str, show_model_errors: bool = False) -> web.Response:
     """Answer with an error's problem document; see ``describe``."""
     headers = {}
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_s)
     response = document_response(describe(error, request_id, show_model_errors), headers)
     if isinstance(error, errors.PayloadTooLarge | errors.RequestTimeout):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
+import pkgutil
 import signal
 import sqlite3
 import stat
@@ -13,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from deepaas_core import stores
 from deepaas_core.domain.reports import Condition, Progress, Said
 from deepaas_core.domain.training import Choice, Place, Process, Run, RunError, RunState
 from deepaas_core.errors import Conflict, RunNotFound, SettingsError, StoreDamaged, StoreUnavailable, StoreUnusable
@@ -376,6 +379,8 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(path):
     from alembic.migration import MigrationContext
     from sqlalchemy import create_engine
 
+    for module in pkgutil.iter_modules(stores.__path__, "deepaas_core.stores."):
+        importlib.import_module(module.name)  # each kind of records adds its tables
     await (await Database.open("", path.parent)).close()
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
