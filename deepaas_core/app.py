@@ -17,8 +17,9 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability, Model, Problem, Source
@@ -44,14 +45,16 @@ from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
 from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
-from deepaas_core.web import app as web_app
-from deepaas_core.web.processes import HttpProcesses
+
+if TYPE_CHECKING:
+    from deepaas_core.web.app import Listener
+    from deepaas_core.web.processes import HttpProcesses
 
 log = logging.getLogger(__name__)
 
 #: Called once every model has settled: the URL, the models, and what cannot be offered.
 OnReady = Callable[[str, Sequence[Entry], Sequence[Problem]], None]
-Listening = web_app.Listener | HttpProcesses
+Listening: TypeAlias = "Listener | HttpProcesses"
 #: Held by whoever looks after the runs: the server, or while there is none, its presence for a moment at a time.
 TENDING = "tending.lock"
 TENDING_TIMEOUT_S = 5.0
@@ -271,12 +274,15 @@ def predictor_of(settings: Settings, catalog: Catalog) -> Predictor:
     return Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
 
 
-def _listener_of(settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path) -> Listening:
+async def _listener_of(settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path) -> Listening:
     """What accepts connections: this process itself, or several others for it."""
+    # Loaded here and on a thread, because that takes as long as most models do, which load at the same time.
     if settings.web.http_workers > 1:
-        return HttpProcesses(settings, catalog, trainer, scratch)
-    predictor = predictor_of(settings, catalog)
-    return web_app.Listener(web_app.build(settings, catalog, predictor, trainer, guard_of(settings), scratch), settings)
+        processes = await asyncio.to_thread(import_module, "deepaas_core.web.processes")
+        return cast("HttpProcesses", processes.HttpProcesses(settings, catalog, trainer, scratch))
+    web = await asyncio.to_thread(import_module, "deepaas_core.web.app")
+    app = web.build(settings, catalog, predictor_of(settings, catalog), trainer, guard_of(settings), scratch)
+    return cast("Listener", web.Listener(app, settings))
 
 
 @asynccontextmanager
@@ -305,11 +311,14 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
 
         catalog = Catalog(found.sources, found.problems, make_executor, inspect, served)
         renewer = Renewer(catalog, partial(installed_by_now, settings), folder_of)
-        listener = _listener_of(settings, catalog, trainer, folders.scratch)
-
         connect(trainer, catalog)
-        await listener.start()
         catalog.start()
+        try:
+            listener = await _listener_of(settings, catalog, trainer, folders.scratch)
+            await listener.start()
+        except BaseException:
+            await catalog.close(0)
+            raise
         await trainer.resume()
         saying = _say_that_we_are_here(settings, listener.port)
         renewing = [asyncio.create_task(renewer.run())]
