@@ -1,12 +1,13 @@
 """deepaas_core turns a pip-installed Python model into a service.
 
 A model package needs nothing of this module. What is here helps it to say more: ``ReturnedFile`` for results that are
-files, ``InputError`` for inputs that are not usable, and ``run`` for what happens inside a training run.
+files, ``Response`` for those with a status or headers of their own, ``InputError`` for inputs that are not usable, and
+``run`` for what happens inside a training run.
 """
 
-from deepaas_core.authoring import InputError, ReturnedFile
+from deepaas_core.authoring import InputError, Response, ReturnedFile
 
-__all__ = ["InputError", "ReturnedFile", "__version__", "run"]
+__all__ = ["InputError", "Response", "ReturnedFile", "__version__", "run"]
 __version__ = "0.1.0"
 
 

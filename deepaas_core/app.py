@@ -28,11 +28,12 @@ from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.companion import keep
 from deepaas_core.executors.interpreters import inherited
-from deepaas_core.executors.pool import Check, Limits, Pool
+from deepaas_core.executors.pool import Limits, Pool
 from deepaas_core.executors.process import Launch, StartFailed
 from deepaas_core.executors.process import describe as describe_process
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.executors.worker.guard import Guard
+from deepaas_core.executors.worker.loading import is_script
 from deepaas_core.plugins.discovery import Discovery, discover
 from deepaas_core.plugins.editing import SourceCode, locate
 from deepaas_core.plugins.environments import read_environments
@@ -184,7 +185,7 @@ async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 def launch_of(source: Source, settings: Settings, scratch: Path | None, model_dir: Path | None) -> Launch:
     """How a worker of this model is started."""
-    workers = settings.workers_for(source.name)
+    workers = settings.workers_for(source.name, source.settings)
     return Launch(
         model=source.name,
         target=source.target,
@@ -194,6 +195,7 @@ def launch_of(source: Source, settings: Settings, scratch: Path | None, model_di
         startup_timeout_s=workers.startup_timeout_s,
         max_result_bytes=workers.max_result_mb * 2**20,
         guard=guard_of(settings).to_plain(),
+        endpoint=source.endpoint,
     )
 
 
@@ -209,9 +211,9 @@ def guard_of(settings: Settings) -> Guard:
         raise errors.SettingsError(f"fetch.allow: {error}") from error
 
 
-def executor_of(settings: Settings, launch: Launch, on_change: OnChange, check: Check) -> Executor:
-    """The executor that the settings ask for."""
-    workers = settings.workers_for(launch.model)
+def executor_of(settings: Settings, source: Source, launch: Launch, on_change: OnChange) -> Executor:
+    """The executor that the settings ask for; a script always has processes of its own."""
+    workers = settings.workers_for(source.name, source.settings)
     delay_ms = workers.max_batch_delay_ms
     limits = Limits(
         workers=workers.count,
@@ -222,11 +224,11 @@ def executor_of(settings: Settings, launch: Launch, on_change: OnChange, check: 
         max_calls=workers.max_calls,
         max_memory_bytes=workers.memory_limit_mb * 2**20 if workers.memory_limit_mb else None,
     )
-    if workers.executor == "inline" and launch.environment is None:
+    if workers.executor == "inline" and launch.environment is None and not is_script(launch.target):
         from deepaas_core.executors.inline import Inline  # it loads all that a worker does
 
         return Inline(launch, limits, on_change)
-    return Pool(launch, limits, on_change, check)
+    return Pool(launch, limits, on_change, partial(inspect, source))
 
 
 def trainer_of(settings: Settings, database: Database) -> Trainer:
@@ -271,7 +273,7 @@ def switching(catalog: Catalog) -> OnServe:
 
 def predictor_of(settings: Settings, catalog: Catalog) -> Predictor:
     """The use case of a prediction, with each model's own time limit."""
-    return Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
+    return Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
 
 
 async def _listener_of(settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path) -> Listening:
@@ -307,7 +309,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
 
         def make_executor(source: Source, on_change: OnChange) -> Executor:
             launch = launch_of(source, settings, folders.worker(source.name), served[source.name])
-            return executor_of(settings, launch, on_change, partial(inspect, source))
+            return executor_of(settings, source, launch, on_change)
 
         catalog = Catalog(found.sources, found.problems, make_executor, inspect, served)
         renewer = Renewer(catalog, partial(installed_by_now, settings), folder_of)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class ReturnedFile(NamedTuple):
@@ -17,6 +18,27 @@ class ReturnedFile(NamedTuple):
 
     path: str | os.PathLike[str]
     content_type: str = "application/octet-stream"
+
+
+class Response:
+    """A result with a status, a media type or headers of its own, for functions of services.
+
+    Args:
+        body: Any result, which becomes JSON; with another ``content_type``, text or bytes that are sent as they are.
+        status: The HTTP status, 200 to 599.
+        content_type: Its media type, e.g. ``text/csv``; None for JSON.
+        headers: By name, or as pairs where a name comes more than once. Those that frame an answer, say who the server
+            is or protect browsers are the server's own.
+    """
+
+    def __init__(
+        self,
+        body: Any = None,
+        status: int = 200,
+        content_type: str | None = None,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ):
+        self.body, self.status, self.content_type, self.headers = body, status, content_type, headers
 
 
 class InputError(ValueError):

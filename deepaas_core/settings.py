@@ -228,9 +228,15 @@ class Settings:
     deepaas: Deepaas = field(default_factory=Deepaas)
     per_model: Mapping[str, Workers] = field(default_factory=dict)
 
-    def workers_for(self, model: str) -> Workers:
-        """The workers group of one model: its own where it has one, else everybody's."""
-        return self.per_model.get(model, self.workers)
+    def workers_for(self, model: str, over: Mapping[str, Any] = types.MappingProxyType({})) -> Workers:
+        """The workers group of one model: its own where it has one, else everybody's.
+
+        Args:
+            model: Its name.
+            over: Settings of the group that hold for it whatever the others say.
+        """
+        workers = self.per_model.get(model, self.workers)
+        return replace(workers, **over) if over else workers
 
     @classmethod
     def load(

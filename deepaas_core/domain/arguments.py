@@ -16,7 +16,7 @@ from typing import Any
 import marshmallow
 
 from deepaas_core.domain.argument import Argument, Kind
-from deepaas_core.domain.checks import Upload, make_schema
+from deepaas_core.domain.checks import Upload, make_schema, plain
 from deepaas_core.errors import InvalidInput, Issue
 
 __all__ = ["Argument", "Arguments", "Kind", "Upload", "issues"]
@@ -27,12 +27,17 @@ MAX_POINTER_LENGTH = 300
 
 @dataclass(frozen=True)
 class Arguments(Mapping[str, Argument]):
-    """The arguments of one hook, by the key a request uses, in the author's order."""
+    """The arguments of one hook, by the key a request uses, in the author's order.
+
+    Attributes:
+        any_other: It takes arguments that are not declared, too: what they are is known to the function alone.
+    """
 
     _by_key: Mapping[str, Argument] = field(default_factory=dict)
+    any_other: bool = False
 
     @classmethod
-    def from_plain(cls, plain: Iterable[object]) -> Arguments:
+    def from_plain(cls, plain: Iterable[object], any_other: bool = False) -> Arguments:
         """Read what a worker said of a hook's arguments.
 
         Raises:
@@ -46,7 +51,7 @@ class Arguments(Mapping[str, Argument]):
             if argument.key in by_key:
                 raise ValueError(f"two arguments are called {argument.key!r}")
             by_key[argument.key] = argument
-        return cls(by_key)
+        return cls(by_key, any_other)
 
     def __getitem__(self, key: str) -> Argument:
         return self._by_key[key]
@@ -72,6 +77,21 @@ class Arguments(Mapping[str, Argument]):
             return None
         return {key: argument.default for key, argument in self._by_key.items() if _applies_default(argument)}
 
+    @cached_property
+    def _exact_schema(self) -> marshmallow.Schema:
+        return make_schema(self._by_key.values(), exact=True)
+
+    def load_exact(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the arguments of a function that came as JSON, and fill in the defaults.
+
+        Other than for ``load``, text is text: ``"[5]"`` is no list. A list of one is taken for what is in it where a
+        single value is wanted, since that is how clients in R write one.
+
+        Raises:
+            InvalidInput: One issue for everything that is wrong.
+        """
+        return self._loaded(self._exact_schema, values)
+
     def load(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Check what a caller sent, and fill in the defaults.
 
@@ -86,8 +106,18 @@ class Arguments(Mapping[str, Argument]):
         """
         if not values and self.defaults is not None:
             return dict(self.defaults)
+        return self._loaded(self._schema, values)
+
+    def _loaded(self, schema: marshmallow.Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+        undeclared = values.keys() - self._by_key.keys() if self.any_other else ()
+        if undeclared:
+            declared: Mapping[str, Any] = {key: values[key] for key in values if key not in undeclared}
+        else:
+            declared = values
         try:
-            loaded: dict[str, Any] = self._schema.load(values)
+            loaded: dict[str, Any] = schema.load(declared)
+            for key in undeclared:
+                loaded[key] = plain(values[key])
         except marshmallow.ValidationError as error:
             raise InvalidInput(issues(error.messages)) from None
         return loaded

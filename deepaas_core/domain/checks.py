@@ -37,10 +37,16 @@ class Upload(dict[str, Any]):
     MEMBERS = frozenset({"name", "filename", "content_type", "original_filename"})
 
 
-def make_schema(arguments: Iterable[Argument], apply_defaults: bool = True) -> Schema:
-    """Build the schema of a set of arguments: values by key in and out, anything undeclared refused."""
+def make_schema(arguments: Iterable[Argument], apply_defaults: bool = True, exact: bool = False) -> Schema:
+    """Build the schema of a set of arguments: values by key in and out, anything undeclared refused.
+
+    Args:
+        arguments: Which.
+        apply_defaults: Fill in what is left out.
+        exact: The values are JSON, in which text is meant as text; a list of one may stand for a single value.
+    """
     # Fields get names of our own: an argument may be called ``fields`` or ``a.b``, which marshmallow would trip over.
-    by_name = {f"a{i}": make_field(argument, apply_defaults) for i, argument in enumerate(arguments)}
+    by_name = {f"a{i}": make_field(argument, apply_defaults, exact) for i, argument in enumerate(arguments)}
     return _ArgumentsSchema.from_dict(by_name, name="Arguments")()
 
 
@@ -61,8 +67,8 @@ class _ArgumentsSchema(Schema):
         return {str(self.fields[name].data_key): value for name, value in data.items()}
 
 
-def make_field(argument: Argument, apply_defaults: bool = True) -> fields.Field[Any]:
-    """The field that checks one argument."""
+def make_field(argument: Argument, apply_defaults: bool = True, exact: bool = False) -> fields.Field[Any]:
+    """The field that checks one argument; see ``make_schema``."""
     options: dict[str, Any] = {
         "data_key": argument.key or None,
         "required": argument.required,
@@ -76,9 +82,27 @@ def make_field(argument: Argument, apply_defaults: bool = True) -> fields.Field[
     if argument.opaque and argument.kind is not Kind.FILE:
         return _Opaque(**options)
     options["validate"] = _validators(argument)
+    if exact:
+        return _make_exact(argument, options)
     if argument.nullable and not argument.text:
         options["pre_load"] = [_null_from_text(argument)]
     return _FIELDS[argument.kind](argument, options) if not argument.text else _make_text(argument, options)
+
+
+def _make_exact(argument: Argument, options: dict[str, Any]) -> fields.Field[Any]:
+    if argument.kind is Kind.ANY:
+        return _Opaque(**{**options, "allow_none": True})
+    if argument.kind is Kind.ARRAY:
+        inner = argument.items
+        return _ExactArray(None if inner is None else make_field(inner, exact=True), **options)
+    if argument.kind is Kind.OBJECT:
+        return _ExactObject(**options)
+    options["pre_load"] = [_unwrapped]
+    return _FIELDS[argument.kind](argument, options)
+
+
+def _unwrapped(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _metadata(argument: Argument) -> dict[str, Any]:
@@ -166,14 +190,14 @@ class _Opaque(fields.Raw):
     """Whatever JSON can say, unchanged: the author's own field class decides."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
-        return _plain(value)
+        return plain(value)
 
 
 class _Any(fields.Raw):
     """Any JSON value; text that holds JSON is decoded."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
-        return _plain(_decoded(value, value))
+        return plain(_decoded(value, value))
 
 
 class _File(fields.Raw):
@@ -191,17 +215,17 @@ class _Text(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
         if isinstance(value, str):
-            return _plain(value)
+            return plain(value)
         if isinstance(value, Upload):
             raise ValidationError("Must not be a file.")
-        return orjson.dumps(_plain(value)).decode()
+        return orjson.dumps(plain(value)).decode()
 
 
 class _String(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
         if not isinstance(value, str):
             raise ValidationError("Must be a string.")
-        return _plain(value)
+        return plain(value)
 
 
 class _Integer(fields.Integer):
@@ -305,9 +329,29 @@ class _Array(fields.List[Any]):
         return list(text.split(",")) if self._split else [text]
 
 
+class _ExactArray(fields.List[Any]):
+    """A JSON array and nothing else; what its items are may be left open."""
+
+    def __init__(self, inner: fields.Field[Any] | None, **options: Any):
+        super().__init__(inner or fields.Raw(), **options)
+        self._checks_items = inner is not None
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValidationError("Must be a list.")
+        return super()._deserialize(value, attr, data, **kwargs) if self._checks_items else plain(value)
+
+
 class _Object(fields.Dict):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
-        return _plain(_object(value))
+        return plain(_object(value))
+
+
+class _ExactObject(fields.Dict):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> Any:
+        if not isinstance(value, dict) or isinstance(value, Upload):
+            raise ValidationError("Must be an object.")
+        return plain(value)
 
 
 class _Members(fields.Nested):
@@ -428,7 +472,7 @@ def _decoded(value: Any, otherwise: Any) -> Any:
         return otherwise
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """The value itself, once it is sure that it can be encoded and is no file in disguise.
 
     Raises:
@@ -448,14 +492,14 @@ def _plain(value: Any, depth: int = 0) -> Any:
         raise ValidationError(f"Must not be nested more than {MAX_NESTING} levels deep.")
     if isinstance(value, list):
         for item in value:
-            _plain(item, depth + 1)
+            plain(item, depth + 1)
         return value
     if isinstance(value, dict):
         if value.keys() == Upload.MEMBERS:
             raise ValidationError("Must be an uploaded file.")
         for key, member in value.items():
             _unicode(key)
-            _plain(member, depth + 1)
+            plain(member, depth + 1)
         return value
     raise ValidationError("Must be a JSON value.")
 

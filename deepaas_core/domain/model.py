@@ -9,6 +9,9 @@ from typing import Any
 
 from deepaas_core.domain.arguments import Argument, Arguments
 
+#: The group of sources that are parts of a published service, not models of their own.
+SERVICE_GROUP = "service"
+
 
 class Capability(StrEnum):
     """A function that a plugin may offer; its value is the function's name."""
@@ -67,14 +70,18 @@ class Environment:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model comes from: one entry point of one installed distribution.
+    """Where a model comes from: an entry point of an installed distribution, or a function of a service's script.
 
     Attributes:
         name: The entry point's name, which is the model's.
-        group: ``deepaas.model`` or ``deepaas.v2.model``.
-        target: What it points at, ``package.module`` or ``package.module:object``.
+        group: ``deepaas.model`` or ``deepaas.v2.model``; ``SERVICE_GROUP`` for a part of a service.
+        target: What it points at, ``package.module`` or ``package.module:object``; of a script, its absolute path and
+            the function, ``/folder/score.py:predict`` or ``/folder/score.R:predict``.
         distribution: Name of the distribution, and what its metadata say of it.
         environment: Where it is installed; None for the server's own environment.
+        settings: Settings of the group ``workers`` that hold for it alone.
+        endpoint: What its worker is to know of the endpoint it answers, as plain data: ``inputs`` and ``outputs``,
+            each a list of ``domain.service.Feature`` as dicts. Empty for a model.
     """
 
     name: str
@@ -87,6 +94,8 @@ class Source:
     license: str = ""
     homepage: str = ""
     environment: Environment | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    endpoint: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Source:

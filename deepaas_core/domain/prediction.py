@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
+
+from deepaas_core.errors import DeepaasError
 
 
 class Pieces(Protocol):
@@ -30,6 +33,9 @@ class Prediction:
         path: A file that the model made, to be sent instead of ``body``.
         duration_s: How long the model's own function took.
         pieces: The answer piece by piece instead of ``body``; whoever takes it closes it.
+        status: The HTTP status that a script's function chose; None if it left that to us.
+        headers: The HTTP headers that it added, checked; a name may come more than once.
+        refused: Of a call with many records, those that have no answer, by position; ``body`` has null there.
     """
 
     model: str
@@ -39,3 +45,6 @@ class Prediction:
     path: Path | None = None
     duration_s: float = 0.0
     pieces: Pieces | None = None
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    refused: Mapping[int, DeepaasError] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deepaas_core import errors
+from deepaas_core.domain.headers import NotAllowed, checked
 from deepaas_core.domain.model import Capability, Source
 from deepaas_core.executors.shelf import Loan
 from deepaas_core.executors.streaming import Pieces
@@ -40,6 +41,8 @@ class Call:
         values: Checked arguments, JSON-native, by the key a request uses.
         payload: What the hook's first argument is made from: ``{"path": …}`` of a file, ``{"url": …}``, or for data
             ``{"form": "json" | "text" | "npy" | "bytes"}``; may add ``filename``, ``content_type``, ``charset``.
+            ``{"form": "records"}`` with the hook ``predict`` asks for one answer to each object of a JSON array;
+            ``values`` are then what all of them have in common.
         body: The bytes of the data.
         accept: ``application/x-npy`` or ``application/octet-stream`` when an array is wanted as it is.
         stream: Whoever asks can take the answer piece by piece, if the hook is a generator.
@@ -93,6 +96,9 @@ class Result:
         path: A file the model made, to be sent instead of ``body``.
         duration_s: How long the hook itself took.
         pieces: The answer piece by piece, each encoded as JSON, instead of ``body``; whoever takes it closes it.
+        status: The HTTP status that the function of a script chose, 200 to 599; None if it chose none.
+        headers: The HTTP headers that it added; see ``domain.headers``.
+        refused: Of a call with records, the error of each that has no answer; ``body`` has null in its place.
     """
 
     body: bytes
@@ -100,6 +106,9 @@ class Result:
     path: Path | None = None
     duration_s: float = 0.0
     pieces: Pieces | None = None
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    refused: Mapping[int, errors.DeepaasError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,24 @@ class Executor(Protocol):
 
 #: Called after every change of an executor's state, reason or description.
 OnChange = Callable[[], None]
+
+
+def result_of(model: str, hook: Capability, head: Mapping[str, Any], body: bytes, duration_s: float) -> Result:
+    """What a worker answered, by what it says of it besides the bytes.
+
+    Raises:
+        UnencodableResult: Status or headers are none that a function may set.
+        TypeError, ValueError, LookupError: It is no such head.
+    """
+    result = Result(body, head.get("media_type"), Path(head["path"]) if head.get("path") else None, duration_s)
+    if "status" in head or "headers" in head:
+        try:
+            result.status, result.headers = checked(head.get("status"), head.get("headers") or ())
+        except NotAllowed as error:
+            raise errors.UnencodableResult(model, str(error)) from None
+    if "refused" in head:
+        result.refused = {int(place): failure(model, hook, error) for place, error in head["refused"]}
+    return result
 
 
 def failure(model: str, hook: Capability, error: Mapping[str, Any]) -> errors.DeepaasError:

@@ -19,7 +19,7 @@ from typing import Any
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Source
-from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange, Result, failure
+from deepaas_core.executors.base import Activity, Call, ExecutorState, OnChange, Result, failure, result_of
 from deepaas_core.executors.pool import Limits
 from deepaas_core.executors.process import Launch
 from deepaas_core.executors.streaming import Pieces
@@ -111,13 +111,18 @@ class Inline:
                 job.future.set_exception(failure(self._launch.model, job.call.hook, job.outcome.error))
             elif isinstance(job.outcome, BaseException):
                 job.future.set_exception(job.outcome)
+            elif job.outcome.pieces is not None:
+                job.future.set_result(Result(b"", pieces=self._stream(job.call, job.outcome.pieces)))
             else:
-                job.future.set_result(self._result(job.call, job.outcome))
+                self._settle(job, job.outcome)
 
-    def _result(self, call: Call, answer: Answer) -> Result:
-        if answer.pieces is not None:
-            return Result(b"", pieces=self._stream(call, answer.pieces))
-        return Result(answer.body, answer.media_type, Path(answer.path) if answer.path else None)
+    def _settle(self, job: _Job, answer: Answer) -> None:
+        try:
+            result = result_of(self._launch.model, job.call.hook, answer.head(), answer.body, 0.0)
+        except errors.DeepaasError as error:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
 
     def _expire(self, job: _Job) -> None:
         if not job.future.done():

@@ -144,7 +144,9 @@ class Pool:
             before = self._launch
             self._launch = replace(before, model_dir=model_dir)
             if source is not None:
-                self._launch = replace(self._launch, target=source.target, environment=source.environment)
+                self._launch = replace(
+                    self._launch, target=source.target, environment=source.environment, endpoint=source.endpoint
+                )
             try:
                 await self._replace_all()
             except StartFailed as error:

@@ -24,7 +24,7 @@ import psutil
 
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability, Environment
-from deepaas_core.executors.base import Call, Result, failure
+from deepaas_core.executors.base import Call, Result, failure, result_of
 from deepaas_core.executors.interpreters import inherited, interpreter_of
 from deepaas_core.executors.output import Output
 from deepaas_core.executors.shelf import Shelf
@@ -55,6 +55,7 @@ class Launch:
         model_dir: Folder of the trained model it serves; None when there is none.
         scratch: Folder for the worker's temporary files.
         guard: Address rules for ``predict_url``, as plain data.
+        endpoint: What the worker is to know of the endpoint it answers; see ``domain.model.Source``.
     """
 
     model: str
@@ -65,6 +66,7 @@ class Launch:
     startup_timeout_s: float = 120.0
     max_result_bytes: int = 64 * 2**20
     guard: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: Mapping[str, Any] = field(default_factory=dict)
 
     def variables(self, tag: str) -> dict[str, str]:
         """The worker's environment variables."""
@@ -331,6 +333,7 @@ class Worker:
             "parent": os.getpid(),
             "max_result_bytes": self.launch.max_result_bytes,
             "guard": self.launch.guard,
+            "endpoint": self.launch.endpoint,
             "slots": [incoming, outgoing],
         }
         self._send(frames.encode(config))
@@ -441,7 +444,7 @@ class Worker:
         if "failed" in header:
             failed = header["failed"]
             log.error("model failed to start", extra={"model": self.launch.model, "traceback": failed["traceback"]})
-            self._ready.set_exception(StartFailed(f"{failed['kind']}: {failed['message']}"))
+            self._ready.set_exception(StartFailed(_why(failed)))
             return
         shipment = self.pending[0] if self.pending else None
         if shipment is None or shipment.id != header["id"]:
@@ -491,12 +494,16 @@ class Worker:
             ticket.pieces.finish()
             ticket.pieces = None
         elif not ticket.done():
-            path = head.get("path")
-            pieces = self._begin_pieces(ticket) if "end" in head else None  # a stream without a single piece
-            result = Result(body, head.get("media_type"), Path(path) if path else None, duration_s, pieces)
+            try:
+                result = result_of(self.launch.model, ticket.call.hook, head, body, duration_s)
+            except errors.DeepaasError as error:
+                ticket.fail(error)
+                return
+            if "end" in head:  # a stream without a single piece
+                result.pieces = self._begin_pieces(ticket)
             ticket.set_result(result)
-            if pieces is not None:
-                pieces.finish()
+            if result.pieces is not None:
+                result.pieces.finish()
                 ticket.pieces = None
 
     def _received_piece(self, ticket: Ticket, piece: bytes) -> None:
@@ -550,6 +557,13 @@ def kill_tagged(name: str, value: str) -> int:
                 process.kill()
                 killed += 1
     return killed
+
+
+def _why(failed: Mapping[str, Any]) -> str:
+    """What a worker says about its failure to start, on one line."""
+    text = f"{failed['kind']}: {failed['message']}"
+    place = failed.get("place")
+    return f"{text} ({place})" if place and place not in text else text
 
 
 def _how_it_ended(code: int) -> str:

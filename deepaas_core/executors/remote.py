@@ -14,7 +14,7 @@ from typing import Any
 from deepaas_core import errors
 from deepaas_core.domain.model import Source
 from deepaas_core.executors.base import Activity, Call, Executor, ExecutorState, OnChange, Result
-from deepaas_core.executors.link import Link, Reply
+from deepaas_core.executors.link import Link, Reply, error_from, error_to_plain
 from deepaas_core.executors.worker import frames
 
 #: What is asked over the link.
@@ -40,8 +40,17 @@ class Remote:
             raise errors.ModelNotReady(self._model, self.reason or "It is still starting.")
         value = {"model": self._model, "timeout_s": call.timeout_s, **call.header()}
         reply = await self._link.ask(CALL, value, call.body)
-        media_type, path, duration_s = reply.value
-        return Result(bytes(reply.body), media_type, Path(path) if path else None, duration_s, reply.pieces)
+        media_type, path, duration_s, status, headers, refused = reply.value
+        return Result(
+            bytes(reply.body),
+            media_type,
+            Path(path) if path else None,
+            duration_s,
+            reply.pieces,
+            status,
+            tuple((name, text) for name, text in headers),
+            {place: error_from(plain) for place, plain in refused},
+        )
 
     def lend(self) -> None:
         return None
@@ -71,7 +80,9 @@ async def answer_call(executor: Executor, value: Mapping[str, Any], body: frames
     """Run a call that came over a link."""
     result = await executor.call(Call.from_header(value, body, value["timeout_s"]))
     path = None if result.path is None else str(result.path)
-    return Reply([result.media_type, path, result.duration_s], result.body, result.pieces)
+    refused = [(place, error_to_plain(error)) for place, error in result.refused.items()]
+    said = [result.media_type, path, result.duration_s, result.status, result.headers, refused]
+    return Reply(said, result.body, result.pieces)
 
 
 def state_of(executor: Executor, with_description: bool) -> dict[str, Any]:

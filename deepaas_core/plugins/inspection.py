@@ -26,10 +26,14 @@ def inspect(source: Source, description: Mapping[str, Any]) -> Model:
         PluginError: The description is not one, or ``get_metadata`` and its like returned something else than a dict.
     """
     arguments = _object(description, "arguments", source) or {}
+    any_keyword = _strings({"any_keyword": [], **description}, "any_keyword", source)
     return Model(
         source=source,
         capabilities=frozenset(_capability(one, source) for one in _strings(description, "capabilities", source)),
-        arguments={_capability(hook, source): _arguments(hook, plain, source) for hook, plain in arguments.items()},
+        arguments={
+            _capability(hook, source): _arguments(hook, plain, source, hook in any_keyword)
+            for hook, plain in arguments.items()
+        },
         metadata={**_distribution(source), **(_object(description, "metadata", source, "get_metadata()") or {})},
         signature=_object(description, "signature", source, "get_signature()"),
         response=_response(description.get("response"), source),
@@ -58,11 +62,11 @@ def _capability(name: object, source: Source) -> Capability:
         raise PluginError(f"Model {source.name!r}: its worker offers {name!r}, which is no capability.") from None
 
 
-def _arguments(hook: str, plain: object, source: Source) -> Arguments:
+def _arguments(hook: str, plain: object, source: Source, any_other: bool = False) -> Arguments:
     if not isinstance(plain, list):
         raise PluginError(f"Model {source.name!r}: the arguments of {hook} must be a list, not {_kind(plain)}.")
     try:
-        return Arguments.from_plain(plain)
+        return Arguments.from_plain(plain, any_other)
     except ValueError as error:
         raise PluginError(f"Model {source.name!r}: the arguments of {hook} cannot be used: {error}.") from error
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Model
+from deepaas_core.domain.model import Model, Source
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call, Result
 from deepaas_core.executors.shelf import Loan
@@ -41,13 +41,13 @@ class Predictor:
 
     Args:
         catalog: The models.
-        timeout_s: A model's time limit, in seconds, by its name.
+        timeout_s: A model's time limit, in seconds, by where it comes from.
 
     Attributes:
         counts: What became of the calls.
     """
 
-    def __init__(self, catalog: Catalog, timeout_s: Callable[[str], float]):
+    def __init__(self, catalog: Catalog, timeout_s: Callable[[Source], float]):
         self.counts = Counts()
         self._catalog = catalog
         self._timeout_s = timeout_s
@@ -64,9 +64,9 @@ class Predictor:
             call: The hook and its checked inputs; its ``timeout_s`` is set here.
             timeout_s: The caller's own limit; it can only lower the model's.
         """
-        limit_s = self._timeout_s(model.name)
+        limit_s = self._timeout_s(model.source)
         call.timeout_s = limit_s if timeout_s is None else min(limit_s, timeout_s)
-        executor, started = self._catalog.entry(model.name).executor, time.perf_counter()
+        executor, started = self._catalog.part(model.name).executor, time.perf_counter()
         try:
             result: asyncio.Future[Result] = asyncio.ensure_future(executor.call(call))
         except errors.DeepaasError as error:
@@ -76,7 +76,7 @@ class Predictor:
 
     def lend(self, model: str) -> Loan | None:
         """See ``executors.base.Executor.lend``."""
-        return self._catalog.entry(model).executor.lend()
+        return self._catalog.part(model).executor.lend()
 
     async def outcome(self, begun: Begun) -> Prediction:
         """What became of a call.
@@ -113,7 +113,16 @@ class Predictor:
         model, result = begun.model, begun.result.result()
         self._count(begun.call, model, "ok", result.duration_s or time.perf_counter() - begun.started)
         return Prediction(
-            model.name, model.version, result.body, result.media_type, result.path, result.duration_s, result.pieces
+            model.name,
+            model.version,
+            result.body,
+            result.media_type,
+            result.path,
+            result.duration_s,
+            result.pieces,
+            result.status,
+            result.headers,
+            result.refused,
         )
 
     def given_up(self, begun: Begun) -> None:

@@ -61,7 +61,7 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         catalog = Catalog(sources, problems, make_executor, inspect)
         trainer = Trainer(MemoryRunStore(), RunProcesses(tmp_path / "runs"))
         guard = composition.guard_of(settings)
-        predictor = Predictor(catalog, lambda name: settings.workers_for(name).timeout_s)
+        predictor = Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
         application = web_app.build(settings, catalog, predictor, trainer, guard, scratch)
         opened.append((catalog, trainer))
         catalog.start()

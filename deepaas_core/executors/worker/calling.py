@@ -31,12 +31,36 @@ _NPY_HEADERS = {(1, 0): "read_array_header_1_0", (2, 0): "read_array_header_2_0"
 
 
 class Answer(NamedTuple):
-    """What goes back: JSON bytes, raw bytes of a media type, a file the model made, or pieces of JSON one by one."""
+    """What goes back: JSON bytes, raw bytes of a media type, a file the model made, or pieces of JSON one by one.
+
+    Attributes:
+        refused: Of many records, the position of each that has no answer, and why.
+    """
 
     body: bytes
     media_type: Optional[str] = None
     path: Optional[str] = None
     pieces: Optional[Iterator[bytes]] = None
+    status: Optional[int] = None
+    headers: Sequence[tuple[str, str]] = ()
+    refused: Sequence[tuple[int, Mapping[str, Any]]] = ()
+
+    def head(self) -> dict[str, Any]:
+        """What its frame says besides its bytes."""
+        head: dict[str, Any] = {}
+        if self.media_type is not None:
+            head["media_type"] = self.media_type
+        if self.path is not None:
+            head["path"] = self.path
+        if self.pieces is not None:
+            head["end"] = True
+        if self.status is not None:
+            head["status"] = self.status
+        if self.headers:
+            head["headers"] = self.headers
+        if self.refused:
+            head["refused"] = self.refused
+        return head
 
 
 Outcome = Union[Answer, Refusal]
@@ -49,9 +73,17 @@ class Caller:
         description: The inspected plugin.
         rules: Which addresses a ``predict_url`` call may connect to.
         max_result_bytes: Largest encoded result.
+        endpoint: The inputs and outputs of the endpoint that the model answers, each a list of features as dicts.
     """
 
-    def __init__(self, description: Description, rules: guard.Guard, max_result_bytes: int):
+    def __init__(
+        self,
+        description: Description,
+        rules: guard.Guard,
+        max_result_bytes: int,
+        endpoint: Mapping[str, Any] = types.MappingProxyType({}),
+    ):
+        self._endpoint = endpoint
         self._description = description
         self._guard = rules
         self._max_result_bytes = max_result_bytes

@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from . import from_dicts, from_fields, from_hints
 from .declared import Declared, Plain
 from .dictionary import Configuration
+from .scripts import Script
 
 Hook = Callable[..., Any]
 
@@ -66,6 +67,8 @@ class Description:
         declared: The arguments of each hook, by the key a request uses.
         styles: How each is called: with ``keywords``, or with one ``dictionary``.
         payload_names: Where in its dictionary a hook has the payload, if its model declares fields.
+        is_script: It is the function of a script, which is given what a request says, by name.
+        any_keyword: Hooks that take whatever else they are given; only of scripts.
         warnings: What its author should look at.
     """
 
@@ -77,8 +80,13 @@ class Description:
         self.styles: dict[str, str] = {}
         self.payload_names: dict[str, str] = {}
         self._dropped: dict[str, frozenset[str]] = {}
-        self._describe_family(GET_TRAIN_ARGS, (TRAIN,))
-        self._describe_family(GET_PREDICT_ARGS, PREDICT_HOOKS)
+        self.is_script = isinstance(plugin, Script)
+        self.any_keyword: list[str] = []
+        if isinstance(plugin, Script):
+            self._describe_script(plugin)
+        else:
+            self._describe_family(GET_TRAIN_ARGS, (TRAIN,))
+            self._describe_family(GET_PREDICT_ARGS, PREDICT_HOOKS)
         self._response: Optional[list[Plain]] = None
         self._schema: Any = None
         self._inspect_schema(getattr(plugin, "schema", None))
@@ -97,6 +105,7 @@ class Description:
             "docs": {hook: inspect.getdoc(function) or "" for hook, function in self.hooks.items()},
             "response": self._response,
             "warnings": self.warnings,
+            "any_keyword": self.any_keyword,
         }
 
     def deserialize(self, hook: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +134,8 @@ class Description:
                     given[declared.name] = declared.default()
             except Exception as error:  # the author's field, validator or type: whatever it raises, it refuses
                 issues += _refusal(key, error)
+        if hook in self.any_keyword:
+            given.update({key: value for key, value in values.items() if key not in self.declared[hook]})
         if issues:
             raise Invalid(issues)
         return Configuration(given) if self._oldest and self.styles.get(hook) == DICTIONARY else given
@@ -210,7 +221,7 @@ class Description:
                 yield declared
 
     def _describe_declared(self, hook: str, source: str, declaration: Any) -> None:
-        shape = _shape(self.hooks[hook])
+        shape = shape_of(self.hooks[hook])
         names = set(from_fields.fields_of(declaration))
         style = DICTIONARY if self._oldest and _oldest_shape(hook, shape, names) else _style(hook, shape, names, True)
         declared = _by_key(self._read(source, declaration, text=style == DICTIONARY))
@@ -251,14 +262,29 @@ class Description:
                 self._warn(f"{hook}() needs {parameter.name!r}, but {source}() does not declare it.")
 
     def _describe_from_hints(self, hook: str) -> None:
-        function = self.hooks[hook]
-        shape = _shape(function)
+        shape = shape_of(self.hooks[hook])
         self.styles[hook] = _style(hook, shape, set(), declares=False)
         self.declared[hook] = {}
         if self.styles[hook] == DICTIONARY:
             if hook in PAYLOAD_HOOKS and "predict" in self.hooks:
                 self._make_room(hook, {})
             return
+        self._declare_parameters(hook, shape)
+
+    def _describe_script(self, script: Script) -> None:
+        self.styles["predict"] = KEYWORDS
+        self.declared["predict"] = {}
+        any_keyword = script.any_keyword
+        if script.declared is not None:
+            self.declared["predict"] = script.declared
+        else:
+            shape = shape_of(script.predict)
+            any_keyword = shape.any_keyword
+            self._declare_parameters("predict", shape)
+        self.any_keyword = ["predict"] if any_keyword else []
+
+    def _declare_parameters(self, hook: str, shape: Shape) -> None:
+        function = self.hooks[hook]
         hints = from_hints.annotations(function)
         explanations = from_hints.explanations(inspect.getdoc(function) or "")
         payload = _payload_name(hook, shape)
@@ -306,7 +332,8 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _shape(hook: Hook) -> Shape:
+def shape_of(hook: Hook) -> Shape:
+    """How a function can be called."""
     try:
         parameters = tuple(inspect.signature(hook).parameters.values())
     except (TypeError, ValueError):  # written in C

@@ -16,10 +16,10 @@ import time
 from collections import deque
 from typing import Any
 
-from . import compat, encoding, frames, guard, slots
+from . import compat, encoding, frames, guard, scripts, slots
 from .calling import Caller, Outcome
 from .describing import Description, describe
-from .loading import load
+from .loading import is_script, load
 from .raised import Refusal
 
 PROTOCOL = 1
@@ -130,7 +130,10 @@ def main(descriptor: int) -> None:
     try:
         caller, description = prepare(config)
     except BaseException as error:
-        line.send({"failed": encoding.describe_exception(error)})
+        failed = encoding.describe_exception(error)
+        if is_script(config["target"]):
+            failed["place"] = scripts.place(error, config["target"])
+        line.send({"failed": failed})
         _leave(1)
     gc.freeze()  # the model's libraries and weights stay; to look through them again and again holds up calls
     line.send({"ready": description})
@@ -163,7 +166,8 @@ def prepare(config: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
             warm()
     plain.update(protocol=PROTOCOL, python=sys.version.split()[0], pid=os.getpid())
     rules = guard.Guard.from_plain(config.get("guard") or {})
-    return Caller(description, rules, config.get("max_result_bytes", 64 * 2**20)), plain
+    most = config.get("max_result_bytes", 64 * 2**20)
+    return Caller(description, rules, most, config.get("endpoint") or {}), plain
 
 
 def _tell(name: str, description: Description) -> Any:
@@ -205,16 +209,7 @@ def _serve_one(line: Line, caller: Caller, header: dict[str, Any], body: frames.
 
 def _head(answer: Outcome) -> dict[str, Any]:
     """What an answer's frame says besides its bytes."""
-    if isinstance(answer, Refusal):
-        return {"error": answer.error}
-    head: dict[str, Any] = {}
-    if answer.media_type is not None:
-        head["media_type"] = answer.media_type
-    if answer.path is not None:
-        head["path"] = answer.path
-    if answer.pieces is not None:
-        head["end"] = True
-    return head
+    return {"error": answer.error} if isinstance(answer, Refusal) else answer.head()
 
 
 def die_with(parent: int) -> None:
