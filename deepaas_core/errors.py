@@ -11,22 +11,32 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── UnsupportedMedia
     │   ├── NotAcceptable
     │   ├── AddressRefused        a URL that the guard does not let through
+    │   ├── ArchiveRefused        a published archive that is none, or is not safe to unpack
     │   ├── RequestTimeout        a body that does not arrive
     │   └── CrossOrigin           a foreign page made a browser send it
     ├── NotFound
     │   ├── ModelNotFound
     │   ├── RunNotFound
     │   ├── TokenNotFound
+    │   ├── ServiceNotFound
+    │   ├── GenerationNotFound
+    │   ├── EndpointNotFound
+    │   ├── RolloutNotFound
+    │   ├── InfrastructureNotFound
     │   └── EnvironmentNotFound
     ├── Unauthenticated           no token where one is needed, or none that is good
     ├── Forbidden                 a good token whose scope does not reach this far
     ├── TooManyRequests           more than a limit allows
     ├── Conflict
     │   ├── RunAlreadyOver
-    │   └── RunElsewhere          its folder is another server's
+    │   ├── RunElsewhere          its folder is another server's
+    │   ├── VersionTaken          a generation of this version is there already, and is never changed
+    │   └── GenerationInUse       it is live, or about to be
     ├── Unavailable               try again later
     │   ├── ModelNotReady
     │   ├── Overloaded
+    │   ├── NothingDeployed       a service without a live generation
+    │   ├── ServiceDisabled
     │   └── StoreUnavailable
     ├── CapabilityMissing         the model package offers no such function
     ├── ModelRefusal              the model itself refuses, by an HTTP exception of its author's choice
@@ -35,6 +45,8 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── ModelCrashed          its process died
     │   └── UnencodableResult     it returned what cannot become JSON
     ├── SourceUnavailable         the remote end of a ``predict/url``
+    ├── InfrastructureFailed      another server that a generation was to be copied to
+    ├── GenerationFailed          what a generation needs could not be built or started
     ├── PluginError               a model package that cannot be offered, told at start-up
     ├── StoreUnusable             records that this server must not touch, told at start-up
     │   └── StoreDamaged
@@ -112,6 +124,10 @@ class AddressRefused(InvalidRequest):
     """The URL leads to an address that this server does not fetch from."""
 
 
+class ArchiveRefused(InvalidRequest):
+    """The archive cannot be published."""
+
+
 class RequestTimeout(InvalidRequest):
     """The body of the request did not arrive in time."""
 
@@ -155,6 +171,61 @@ class TokenNotFound(NotFound):
 
     def __str__(self) -> str:
         return f"No token has the id {self.token!r}."
+
+
+class ServiceNotFound(NotFound):
+    """There is no service of this name."""
+
+    def __init__(self, service: str):
+        super().__init__(service)
+        self.service = service
+
+    def __str__(self) -> str:
+        return f"No service is named {self.service!r}."
+
+
+class GenerationNotFound(NotFound):
+    """The service has no such generation."""
+
+    def __init__(self, service: str, version: str):
+        super().__init__(service, version)
+        self.service, self.version = service, version
+
+    def __str__(self) -> str:
+        return f"Service {self.service!r} has no generation {self.version!r}."
+
+
+class EndpointNotFound(NotFound):
+    """The generation has no such endpoint."""
+
+    def __init__(self, service: str, version: str, endpoint: str):
+        super().__init__(service, version, endpoint)
+        self.service, self.version, self.endpoint = service, version, endpoint
+
+    def __str__(self) -> str:
+        return f"Generation {self.version!r} of service {self.service!r} has no endpoint {self.endpoint!r}."
+
+
+class RolloutNotFound(NotFound):
+    """The service has no such rollout."""
+
+    def __init__(self, service: str, rollout: str):
+        super().__init__(service, rollout)
+        self.service, self.rollout = service, rollout
+
+    def __str__(self) -> str:
+        return f"Service {self.service!r} has no rollout {self.rollout!r}."
+
+
+class InfrastructureNotFound(NotFound):
+    """There is no infrastructure of this name."""
+
+    def __init__(self, infrastructure: str):
+        super().__init__(infrastructure)
+        self.infrastructure = infrastructure
+
+    def __str__(self) -> str:
+        return f"No infrastructure is named {self.infrastructure!r}; the server's settings name those that there are."
 
 
 class EnvironmentNotFound(NotFound):
@@ -218,6 +289,28 @@ class RunElsewhere(Conflict):
         return f"The files of training run {self.run} are with {where}."
 
 
+class VersionTaken(Conflict):
+    """There is a generation of this version already."""
+
+    def __init__(self, service: str, version: str):
+        super().__init__(service, version)
+        self.service, self.version = service, version
+
+    def __str__(self) -> str:
+        return f"Service {self.service!r} has a generation {self.version!r} already, and that is never changed."
+
+
+class GenerationInUse(Conflict):
+    """The generation is in use."""
+
+    def __init__(self, service: str, version: str, use: str):
+        super().__init__(service, version, use)
+        self.service, self.version, self.use = service, version, use
+
+    def __str__(self) -> str:
+        return f"Generation {self.version!r} of service {self.service!r} cannot be deleted: {self.use}"
+
+
 class Unavailable(DeepaasError):
     """This cannot be done right now.
 
@@ -248,6 +341,32 @@ class Overloaded(Unavailable):
 
     def __str__(self) -> str:
         return f"{self.max_queue} calls are already waiting for model {self.model!r}."
+
+
+class NothingDeployed(Unavailable):
+    """The service has no live generation."""
+
+    retry_after_s = 60
+
+    def __init__(self, service: str):
+        super().__init__(service)
+        self.service = service
+
+    def __str__(self) -> str:
+        return f"No generation of service {self.service!r} is deployed."
+
+
+class ServiceDisabled(Unavailable):
+    """The service is disabled."""
+
+    retry_after_s = 60
+
+    def __init__(self, service: str):
+        super().__init__(service)
+        self.service = service
+
+    def __str__(self) -> str:
+        return f"Service {self.service!r} is disabled."
 
 
 class StoreUnavailable(Unavailable):
@@ -346,6 +465,14 @@ class UnencodableResult(ModelFailure):
 
 class SourceUnavailable(DeepaasError):
     """The URL could not be fetched."""
+
+
+class InfrastructureFailed(DeepaasError):
+    """The other infrastructure did not do what was asked."""
+
+
+class GenerationFailed(DeepaasError):
+    """The generation cannot be brought up."""
 
 
 class PluginError(DeepaasError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -151,3 +151,29 @@ class Service:
     description: str = ""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     queries: tuple[Query, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it as JSON-native data."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Service:
+        """The service that ``to_plain`` was given."""
+        endpoints = {name: _endpoint(endpoint) for name, endpoint in plain["endpoints"].items()}
+        queries = tuple(Query(**query) for query in plain["queries"])
+        return cls(**{**plain, "endpoints": endpoints, "queries": queries})
+
+
+def _endpoint(plain: Mapping[str, Any]) -> Endpoint:
+    read: dict[str, Any] = {
+        "kind": EndpointKind(plain["kind"]),
+        "targets": {variant: Target(**target) for variant, target in plain["targets"].items()},
+        "inputs": tuple(map(_feature, plain["inputs"])),
+        "outputs": tuple(map(_feature, plain["outputs"])),
+    }
+    return Endpoint(**{**plain, **read})
+
+
+def _feature(plain: Mapping[str, Any]) -> Feature:
+    tuples = {name: tuple(plain[name]) for name in ("shape", "classes")}
+    return Feature(**{**plain, "type": FeatureType(plain["type"]), **tuples})

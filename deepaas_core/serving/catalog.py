@@ -1,6 +1,7 @@
 """The catalog: which models there are, and whether each can answer.
 
-Every model stands for itself. One that cannot be offered is listed with its reason; the others do not notice.
+Every model stands for itself. One that cannot be offered is listed with its reason; the others do not notice. The parts
+of published services are entries, too, found by their names; they are not listed among the models.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Capability, Model, Problem, Source
+from deepaas_core.domain.model import SERVICE_GROUP, Capability, Model, Problem, Source
 from deepaas_core.executors.base import Executor, ExecutorState, OnChange
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,10 @@ class Catalog:
 
     def entries(self) -> Sequence[Entry]:
         """Every model that can be offered, by name."""
+        return tuple(entry for entry in self._entries.values() if entry.source.group != SERVICE_GROUP)
+
+    def with_parts(self) -> Sequence[Entry]:
+        """Every model, and every part of a service."""
         return tuple(self._entries.values())
 
     def entry(self, name: str) -> Entry:
@@ -140,16 +145,29 @@ class Catalog:
             ModelNotFound: There is none.
             ModelNotReady: It is declared, but cannot be offered.
         """
-        try:
-            return self._entries[name]
-        except KeyError:
-            for problem in self.problems:
-                if problem.name == name:
-                    raise errors.ModelNotReady(name, problem.reason, retry_after_s=60) from None
-            raise errors.ModelNotFound(name) from None
+        entry = self._entries.get(name)
+        if entry is not None and entry.source.group != SERVICE_GROUP:
+            return entry
+        for problem in self.problems:
+            if problem.name == name:
+                raise errors.ModelNotReady(name, problem.reason, retry_after_s=60)
+        raise errors.ModelNotFound(name)
+
+    def part(self, name: str) -> Entry:
+        """The entry of this name, be it a model's or that of a part of a service.
+
+        Raises:
+            ModelNotFound, ModelNotReady: See ``entry``.
+        """
+        entry = self._entries.get(name)
+        return self.entry(name) if entry is None else entry
 
     def serves(self, name: str) -> bool:
         """Whether there is a model of this name, in whatever state."""
+        return self.has(name) and self._entries[name].source.group != SERVICE_GROUP
+
+    def has(self, name: str) -> bool:
+        """Whether there is a model or a part of this name."""
         return name in self._entries
 
     def offering(self, name: str, capability: Capability) -> Model:
@@ -166,13 +184,17 @@ class Catalog:
 
     def ready(self) -> bool:
         """Whether every declared model can answer."""
-        return not self.problems and all(entry.state is ExecutorState.READY for entry in self._entries.values())
+        return not self.problems and all(entry.state is ExecutorState.READY for entry in self.entries())
 
     async def settled(self) -> None:
         """Wait until no model is in its first start any more."""
-        while any(entry.state is ExecutorState.STARTING for entry in self._entries.values()):
-            self._change.clear()
-            await self._change.wait()
+        while any(entry.state is ExecutorState.STARTING for entry in self.entries()):
+            await self.changed()
+
+    async def changed(self) -> None:
+        """Wait for the next change of anything."""
+        self._change.clear()
+        await self._change.wait()
 
     async def switch(self, name: str, model_dir: Path | None) -> None:
         """Let a model serve from another folder, warm before the first call reaches it.
@@ -215,6 +237,17 @@ class Catalog:
         entry = self._put(source, model_dir)
         entry.executor.start()
         self._changed(entry)
+
+    async def remove(self, name: str, drain_s: float) -> None:
+        """Offer an entry no more, and stop it, letting what has begun finish within ``drain_s`` seconds.
+
+        Raises:
+            ModelNotFound: There is none of this name.
+        """
+        entry = self.part(name)
+        self._entries = {each: other for each, other in self._entries.items() if other is not entry}
+        self._changed(entry)
+        await entry.executor.close(drain_s)
 
     def complain(self, problems: Iterable[Problem]) -> None:
         """List other models than before that are declared and cannot be offered."""

@@ -52,7 +52,7 @@ class Reloader:
             await asyncio.gather(*following, return_exceptions=True)
 
     def _follow(self, entry: Entry | None) -> None:
-        if entry is not None and entry.name not in self._following:
+        if entry is not None and self._catalog.serves(entry.name) and entry.name not in self._following:
             self._following[entry.name] = asyncio.create_task(self._reload(entry))
 
     async def _reload(self, entry: Entry) -> None:

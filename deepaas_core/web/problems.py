@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from deepaas_core import errors
+from deepaas_core.web.routes import SEE, get, partly
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ STATUS: dict[type[errors.DeepaasError], int] = {
     errors.UnsupportedMedia: 415,
     errors.NotAcceptable: 406,
     errors.AddressRefused: 422,
+    errors.ArchiveRefused: 422,
     errors.RequestTimeout: 408,
     errors.CrossOrigin: 403,
     errors.InvalidRequest: 400,
@@ -35,6 +37,7 @@ STATUS: dict[type[errors.DeepaasError], int] = {
     errors.ModelRefusal: 500,
     errors.ModelTimeout: 504,
     errors.SourceUnavailable: 502,
+    errors.InfrastructureFailed: 502,
     errors.ModelFailure: 500,
     errors.DeepaasError: 500,
 }
@@ -138,4 +141,4 @@ def _kinds(kind: type[errors.DeepaasError]) -> list[type[errors.DeepaasError]]:
     return [kind, *(below for child in kind.__subclasses__() for below in _kinds(child))]
 
 
-ROUTES = [web.get("/problems/{slug}", get_problem)]
+ROUTES = [get("/problems/{slug}", get_problem, partly(SEE))]
