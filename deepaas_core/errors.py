@@ -12,6 +12,7 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── NotAcceptable
     │   ├── AddressRefused        a URL that the guard does not let through
     │   ├── ArchiveRefused        a published archive that is none, or is not safe to unpack
+    │   ├── DatasetUnusable       a published file of data that cannot be read
     │   ├── RequestTimeout        a body that does not arrive
     │   └── CrossOrigin           a foreign page made a browser send it
     ├── NotFound
@@ -30,6 +31,8 @@ turns a class into a status. The first line of a class's docstring is its public
     ├── Conflict
     │   ├── RunAlreadyOver
     │   ├── RunElsewhere          its folder is another server's
+    │   ├── SeveralMatches        a key that must belong to one row belongs to more
+    │   ├── QueryConflict         a change that breaks a rule of a database's tables
     │   ├── VersionTaken          a generation of this version is there already, and is never changed
     │   └── GenerationInUse       it is live, or about to be
     ├── Unavailable               try again later
@@ -37,7 +40,10 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── Overloaded
     │   ├── NothingDeployed       a service without a live generation
     │   ├── ServiceDisabled
+    │   ├── ConnectionUnavailable a database that services refer to
     │   └── StoreUnavailable
+    ├── QueryTimeout              a database that does not answer in time
+    ├── QueryFailed               a query of a service's author that the database refuses
     ├── CapabilityMissing         the model package offers no such function
     ├── ModelRefusal              the model itself refuses, by an HTTP exception of its author's choice
     ├── ModelTimeout
@@ -239,6 +245,17 @@ class EnvironmentNotFound(NotFound):
         return f"No environment is named {self.environment!r}."
 
 
+class DatasetUnusable(InvalidRequest):
+    """A dataset of the service cannot be used."""
+
+    def __init__(self, dataset: str, reason: str):
+        super().__init__(dataset, reason)
+        self.dataset, self.reason = dataset, reason
+
+    def __str__(self) -> str:
+        return f"Dataset {self.dataset!r}: {self.reason}"
+
+
 class Unauthenticated(DeepaasError):
     """A token is needed for this."""
 
@@ -275,6 +292,32 @@ class RunAlreadyOver(Conflict):
 
     def __str__(self) -> str:
         return f"Training run {self.run} has already ended: it {self.state}."
+
+
+class SeveralMatches(Conflict):
+    """More than one row of a dataset has this key."""
+
+    def __init__(self, dataset: str, keys: Sequence[str]):
+        super().__init__(dataset, keys)
+        self.dataset, self.keys = dataset, tuple(keys)
+
+    def __str__(self) -> str:
+        return f"More than one row of dataset {self.dataset!r} has this key ({', '.join(self.keys)})."
+
+
+class QueryConflict(Conflict):
+    """The change breaks a rule of the database's tables.
+
+    Attributes:
+        code: The SQLSTATE, if the database gives one.
+    """
+
+    def __init__(self, code: str = ""):
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"The change breaks a rule of the database's tables{f' (SQLSTATE {self.code})' if self.code else ''}."
 
 
 class RunElsewhere(Conflict):
@@ -371,6 +414,43 @@ class ServiceDisabled(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The server's records cannot be read or written right now."""
+
+
+class ConnectionUnavailable(Unavailable):
+    """A database that the service needs cannot be reached right now.
+
+    Attributes:
+        connection: What services call it; where it is is for the log.
+    """
+
+    def __init__(self, connection: str, reason: str):
+        super().__init__(connection, reason)
+        self.connection, self.reason = connection, reason
+
+    def __str__(self) -> str:
+        return f"Connection {self.connection!r}: {self.reason}"
+
+
+class QueryTimeout(DeepaasError):
+    """The database did not answer in time."""
+
+    def __init__(self, connection: str, timeout_s: float):
+        super().__init__(connection, timeout_s)
+        self.connection, self.timeout_s = connection, timeout_s
+
+    def __str__(self) -> str:
+        return f"The database of connection {self.connection!r} did not answer within {self.timeout_s:g} s."
+
+
+class QueryFailed(DeepaasError):
+    """The service's query cannot be run as its author wrote it."""
+
+    def __init__(self, connection: str, reason: str):
+        super().__init__(connection, reason)
+        self.connection, self.reason = connection, reason
+
+    def __str__(self) -> str:
+        return f"The query on connection {self.connection!r} failed: {self.reason}"
 
 
 class CapabilityMissing(DeepaasError):
