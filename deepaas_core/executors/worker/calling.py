@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from . import encoding, frames, frameworks, guard, media
+from . import arrays, encoding, frames, frameworks, guard, media, responses
 from .describing import DICTIONARY, Description, Invalid
 from .dictionary import Payload
 from .raised import Refusal, is_source_trouble, refusal_for, told
+from .records import Records
 
 JSON_TYPES = ("application/json", "*/*")
 NPY, OCTETS = "application/x-npy", "application/octet-stream"
@@ -83,8 +84,8 @@ class Caller:
         max_result_bytes: int,
         endpoint: Mapping[str, Any] = types.MappingProxyType({}),
     ):
-        self._endpoint = endpoint
         self._description = description
+        self._records = Records(description, endpoint, self._run, max_result_bytes)
         self._guard = rules
         self._max_result_bytes = max_result_bytes
         self._loop: Optional[asyncio.AbstractEventLoop] = None
@@ -100,6 +101,8 @@ class Caller:
             if isinstance(outcome, Refusal):
                 raise outcome
             return outcome
+        if request["hook"] == "predict" and (request.get("payload") or {}).get("form") == "records":
+            return self._call_records(request, body)
         afterwards: list[Callable[[], None]] = []
         try:
             function, args, kwargs = self._arguments(request, body, afterwards)
@@ -114,6 +117,8 @@ class Caller:
                 if request.get("stream"):
                     return Answer(b"", pieces=self._pieces(value))
                 value = self._run(self._collect, (value,), {})
+            if self._description.script is not None:
+                return self._answer_of_script(value, request.get("accept"))
             value = frameworks.result_of(value, in_one and request["hook"] in ("predict_data", "predict_url"))
             return self._answer(value, request.get("accept"), given.get("accept"))
         except Invalid as error:
@@ -123,6 +128,27 @@ class Caller:
         finally:
             for step in afterwards:
                 step()
+
+    def _call_records(self, request: Mapping[str, Any], body: frames.Buffer) -> Answer:
+        records = read_json(body)
+        try:
+            marked = arrays.MARK.encode() in bytes(body)
+            encoded, refused = self._records.answer(records, request.get("values") or {}, marked)
+        except Invalid as error:
+            raise Refusal("invalid", issues=error.issues) from error
+        except BaseException as error:
+            raise refusal_for(error) from None
+        return Answer(encoded, refused=refused)
+
+    def _answer_of_script(self, value: Any, wanted: Optional[str]) -> Answer:
+        response = responses.opened(value)
+        if response is None:
+            return self._answer(value, wanted, None)
+        if response.media_type is not None:
+            answer = self._bounded(Answer(response.body, response.media_type))
+        else:
+            answer = self._answer(response.body, None, None)
+        return answer._replace(status=response.status, headers=response.headers)
 
     def call_batch(self, request: Mapping[str, Any], bodies: Sequence[frames.Buffer]) -> list[Outcome]:
         """Answer many calls by one call of ``predict_batch``; what is wrong with one row spoils no other."""

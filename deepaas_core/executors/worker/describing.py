@@ -67,7 +67,7 @@ class Description:
         declared: The arguments of each hook, by the key a request uses.
         styles: How each is called: with ``keywords``, or with one ``dictionary``.
         payload_names: Where in its dictionary a hook has the payload, if its model declares fields.
-        is_script: It is the function of a script, which is given what a request says, by name.
+        script: The plugin, if it is the function of a script, which is given what a request says, by name.
         any_keyword: Hooks that take whatever else they are given; only of scripts.
         warnings: What its author should look at.
     """
@@ -80,10 +80,10 @@ class Description:
         self.styles: dict[str, str] = {}
         self.payload_names: dict[str, str] = {}
         self._dropped: dict[str, frozenset[str]] = {}
-        self.is_script = isinstance(plugin, Script)
+        self.script = plugin if isinstance(plugin, Script) else None
         self.any_keyword: list[str] = []
-        if isinstance(plugin, Script):
-            self._describe_script(plugin)
+        if self.script is not None:
+            self._describe_script(self.script)
         else:
             self._describe_family(GET_TRAIN_ARGS, (TRAIN,))
             self._describe_family(GET_PREDICT_ARGS, PREDICT_HOOKS)

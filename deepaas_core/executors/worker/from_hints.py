@@ -8,6 +8,7 @@ import inspect
 import os
 import pathlib
 import re
+import sys
 import typing
 import uuid
 from typing import Any, Callable, Optional
@@ -84,9 +85,9 @@ def describe(hint: Any) -> Described:
         return _literal(typing.get_args(hint)), None
     if origin is typing.Union or type(hint).__name__ == "UnionType":
         return _union(typing.get_args(hint))
-    if origin is not None:
+    if origin is not None and getattr(origin, "__name__", "") not in _FOREIGN:
         return _generic(origin, typing.get_args(hint))
-    return _class(hint)
+    return _class(origin or hint)
 
 
 def converter_of(kind: str) -> Optional[Convert]:
@@ -101,6 +102,9 @@ def _class(hint: Any) -> Described:
         return _enum(hint)
     if hint.__name__ in ("UploadedFile", "FileStorage"):
         return {"kind": "file"}, _upload
+    foreign = _FOREIGN.get(hint.__name__)
+    if foreign is not None and hint.__module__.split(".")[0] in ("numpy", "pandas"):
+        return {"kind": foreign[0]}, lambda value: foreign[1](hint, value)
     for python, kind in _KINDS:
         if issubclass(hint, python):
             return {"kind": kind}, _CONVERT.get(python)
@@ -122,6 +126,36 @@ def _datetime(value: str) -> datetime.datetime:
 def _upload(value: Any) -> Any:
     return with_uploads(value, compat.uploaded_file())
 
+
+def _array(_: type, value: Any) -> Any:
+    numpy = sys.modules["numpy"]
+    array = value if isinstance(value, numpy.ndarray) else numpy.asarray(value)
+    if array.dtype == object:
+        numbers = isinstance(value, list) and all(one is None or isinstance(one, (int, float)) for one in value)
+        if not numbers:
+            raise ValueError("Must be a list of numbers or of equally long lists.")
+        return array.astype(float)  # null is NaN
+    return array
+
+
+def _table(hint: type, value: Any) -> Any:
+    """A frame of a list of records, of columns by name, or of a single record."""
+    if isinstance(value, hint):
+        return value
+    if isinstance(value, dict) and not any(isinstance(column, (list, dict)) for column in value.values()):
+        value = [value]
+    try:
+        return hint(value)
+    except Exception as error:
+        raise ValueError(f"Must be a list of records, or columns of equal length by name: {error}.") from None
+
+
+#: Classes that JSON values become, by name, since their modules may not be there: the kind, and how.
+_FOREIGN: "dict[str, tuple[str, Callable[[type, Any], Any]]]" = {
+    "ndarray": ("array", _array),
+    "Series": ("any", lambda hint, value: hint(value)),
+    "DataFrame": ("any", _table),
+}
 
 #: In this order: a bool is also an int, a datetime also a date.
 _KINDS: list[tuple[type, str]] = [

@@ -79,7 +79,10 @@ def _meant(error: Any) -> Optional[Refusal]:
 
 
 def _http_code(error: Any) -> Optional[int]:
-    """The status of an HTTP exception of aiohttp, werkzeug (Flask) or Starlette; None if it is none."""
+    """The status of an HTTP exception: of aiohttp, werkzeug (Flask), Starlette, or any with ``http_status_code``."""
+    own = getattr(error, "http_status_code", None)
+    if isinstance(own, int) and not isinstance(own, bool):
+        return own
     if not any(base.__name__ == "HTTPException" for base in type(error).__mro__):
         return None
     response = getattr(error, "response", None)  # what werkzeug's ``abort`` was given in place of a status

@@ -29,6 +29,8 @@ class Script:
         predict: The function.
         declared: Its arguments by key, if they cannot be read from its signature.
         any_keyword: It takes whatever it is given besides; only meaningful with ``declared``.
+        gather: Makes of many records what ``predict`` takes as its one positional argument, if it takes them all at
+            once and that cannot be told from its signature.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class Script:
         predict: Callable[..., Any],
         declared: Optional[dict[str, Declared]] = None,
         any_keyword: bool = False,
+        gather: Optional[Callable[[list[dict[str, Any]]], Any]] = None,
     ):
         self.predict = predict
         self.declared = declared
         self.any_keyword = any_keyword
+        self.gather = gather
 
 
 def load(path: str, function: str) -> Script:
