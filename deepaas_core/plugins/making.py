@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -59,13 +59,15 @@ class Workshop:
 
     Args:
         root: The folder that holds them.
+        output: A file for what uv has to say; None leaves that on standard error.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, output: IO[bytes] | None = None):
         self._root = root
+        self._output = output
 
     def create(self, name: str, wish: Wish) -> Made:
-        """Make an environment; what uv has to say goes to standard error.
+        """Make an environment.
 
         Raises:
             SettingsError: The name cannot be one, is taken, or there is no uv.
@@ -112,16 +114,23 @@ class Workshop:
             shutil.rmtree(folder)
 
     def _make(self, uv: str, name: str, folder: Path, wish: Wish) -> Made:
-        _run([uv, "venv", "--quiet", "--no-project", "--clear", "--python", wish.python, str(folder)])
+        self._run([uv, "venv", "--quiet", "--no-project", "--clear", "--python", wish.python, str(folder)])
         environment = read_environment(folder, name)
         reason = complaint(environment)
         if reason:
             raise EnvironmentFailed(reason)
         files = [part for file in wish.requirements for part in ("--requirements", str(file))]
-        _run([uv, "pip", "install", "--python", environment.interpreter, *files, "--", *wish.packages])
+        self._run([uv, "pip", "install", "--python", environment.interpreter, *files, "--", *wish.packages])
         asked = [*(f"-r {file}" for file in wish.requirements), *wish.packages]
         (folder / FINISHED).write_text(json.dumps({"python": environment.python, "asked": asked}))
         return Made(name, folder, environment, asked)
+
+    def _run(self, command: Sequence[str]) -> None:
+        environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+        out = self._output
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment, check=False)
+        if done.returncode:
+            raise EnvironmentFailed(f"uv {command[1]} ended with exit code {done.returncode}; what it says is above.")
 
     def _look(self, folder: Path) -> Made:
         try:
@@ -156,13 +165,6 @@ def _uv() -> str:
             "Or make one by other means, and serve it by its folder: deepaas-core serve --environment FOLDER."
         )
     return found
-
-
-def _run(command: Sequence[str]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False)
-    if done.returncode:
-        raise EnvironmentFailed(f"uv {command[1]} ended with exit code {done.returncode}; what it says is above.")
 
 
 def _processes_of(folder: Path) -> Iterator[psutil.Process]:
