@@ -104,8 +104,11 @@ def named(template: str, version: str, number: int, run: str | None, at: datetim
     """The version that a template means.
 
     Args:
-        template: May hold ``${version}``, the version that was live before; ``${number}``, which counts generations;
-            ``${date}``, as 20261121; and ``${run}``, the first eight digits of the training run's id.
+        template: May hold ``${version}``, ``${number}``, ``${date}`` and ``${run}``.
+        version: The version that was live before.
+        number: Counts the service's generations.
+        run: The training run's id, of which the first eight digits are taken.
+        at: The day, written as 20261121.
 
     Raises:
         ValueError: It holds another variable, or a dollar sign that belongs to none.
