@@ -39,6 +39,8 @@ from deepaas_core.plugins.editing import SourceCode, locate
 from deepaas_core.plugins.environments import read_environments
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog, Entry
+from deepaas_core.serving.gatekeeper import Gatekeeper, is_loopback
+from deepaas_core.serving.limiter import Spend
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.reloader import Reloader
 from deepaas_core.serving.renewer import Renewer
@@ -46,6 +48,7 @@ from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
 from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
+from deepaas_core.stores.sql_tokens import SqlTokenStore
 
 if TYPE_CHECKING:
     from deepaas_core.web.app import Listener
@@ -276,14 +279,29 @@ def predictor_of(settings: Settings, catalog: Catalog) -> Predictor:
     return Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
 
 
-async def _listener_of(settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path) -> Listening:
+def gatekeeper_of(settings: Settings, database: Database, spend: Spend | None = None) -> Gatekeeper:
+    """Who lets callers in, by the tokens of a database.
+
+    Args:
+        settings: Where the server listens, and what of access was said in them.
+        database: Where the tokens are.
+        spend: See ``Gatekeeper``.
+    """
+    store, loopback = SqlTokenStore(database), is_loopback(settings.web.host)
+    return Gatekeeper(store, settings.access, loopback=loopback, spend=spend)
+
+
+async def _listener_of(
+    settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path, gatekeeper: Gatekeeper
+) -> Listening:
     """What accepts connections: this process itself, or several others for it."""
     # Loaded here and on a thread, because that takes as long as most models do, which load at the same time.
     if settings.web.http_workers > 1:
         processes = await asyncio.to_thread(import_module, "deepaas_core.web.processes")
         return cast("HttpProcesses", processes.HttpProcesses(settings, catalog, trainer, scratch))
     web = await asyncio.to_thread(import_module, "deepaas_core.web.app")
-    app = web.build(settings, catalog, predictor_of(settings, catalog), trainer, guard_of(settings), scratch)
+    predictor, guard = predictor_of(settings, catalog), guard_of(settings)
+    app = web.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper)
     return cast("Listener", web.Listener(app, settings))
 
 
@@ -300,6 +318,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
     try:
         database = await Database.open(settings.store.url, folders.data)
         trainer = trainer_of(settings, database)
+        gatekeeper = gatekeeper_of(settings, database)
+        await gatekeeper.look()
         await trainer.recover()
         served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 
@@ -316,14 +336,14 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         connect(trainer, catalog)
         catalog.start()
         try:
-            listener = await _listener_of(settings, catalog, trainer, folders.scratch)
+            listener = await _listener_of(settings, catalog, trainer, folders.scratch, gatekeeper)
             await listener.start()
         except BaseException:
             await catalog.close(0)
             raise
         await trainer.resume()
         saying = _say_that_we_are_here(settings, listener.port)
-        renewing = [asyncio.create_task(renewer.run())]
+        renewing = [asyncio.create_task(renewer.run()), asyncio.create_task(gatekeeper.watch())]
         if settings.models.reload:
             renewing.append(asyncio.create_task(Reloader(catalog, renewer, source_of).run()))
         try:

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from deepaas_core.executors.worker import frames
 from deepaas_core.executors.worker.serve import die_with
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.limiter import Charge
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.database import Database
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
-from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, PROBLEMS, STATE, STOP
+from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, PROBLEMS, SPEND, STATE, STOP
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +87,19 @@ class Front:
         predictor = self._predictor = app.predictor_of(settings, catalog)
         await self._link.ask(JOIN)
         guard, scratch = app.guard_of(settings), Path(hello["scratch"])
-        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, scrape=self._scrape)
+        gatekeeper = app.gatekeeper_of(settings, database, self._spend)
+        await gatekeeper.look()
+        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper, self._scrape)
         listener = web_app.Listener(
             application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
         )
         await listener.start()
         gc.freeze()  # as in the main process
-        telling = asyncio.create_task(self._tell_counts())
+        tasks = [asyncio.create_task(self._tell_counts()), asyncio.create_task(gatekeeper.watch())]
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop, settings.shutdown.drain_s)
         await listener.stop(await self.stopping)
-        telling.cancel()
+        for task in tasks:
+            task.cancel()
         await trainer.close()
         await database.close()
 
@@ -120,6 +125,10 @@ class Front:
     def _moved(self, _: str) -> None:
         if self._trainer is not None:
             self._trainer.nudge()
+
+    async def _spend(self, charges: Sequence[Charge]) -> float:
+        """Take requests from the buckets of the main process, which all HTTP processes share."""
+        return float((await self._link.ask(SPEND, [asdict(charge) for charge in charges])).value)
 
     # Metrics.
 

@@ -151,6 +151,38 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Access:
+    """Who may call what, and how often."""
+
+    tokens: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Whether tokens are asked for; auto: as soon as one was made, or a name closed by `deepaas-core access`.",
+    )
+    default: Literal["tokens", "public"] = setting(
+        "tokens", "Who may call a model or service of which nothing else was said, where tokens are asked for."
+    )
+    cookie: str = setting("deepaas_core_token", "Name of a cookie that may carry the token; empty takes none.")
+    token_requests_per_s: float | None = setting(
+        None, "Requests a second that a token may make which has no limit of its own.", least=0.001
+    )
+    token_burst: int | None = setting(None, "So many of them at once; left out, what two seconds allow.", least=1)
+    model_requests_per_s: float | None = setting(
+        None,
+        "Predictions a second of each model or service that has no limit of its own, for all callers together.",
+        least=0.001,
+    )
+    model_burst: int | None = setting(None, "So many of them at once; left out, what two seconds allow.", least=1)
+    wrong_tokens_per_minute: int = setting(
+        30, "Wrong tokens from one address, after which more of them answer 429.", least=1
+    )
+    max_stale_s: float = setting(
+        4.0,
+        "Seconds that tokens are believed while the database is away; then what needs one answers 503.",
+        least=2,
+    )
+
+
+@dataclass(frozen=True)
 class Fetch:
     """The guard over ``predict/url``."""
 
@@ -222,6 +254,7 @@ class Settings:
     training: Training = field(default_factory=Training)
     retention: Retention = field(default_factory=Retention)
     store: Store = field(default_factory=Store)
+    access: Access = field(default_factory=Access)
     fetch: Fetch = field(default_factory=Fetch)
     shutdown: Shutdown = field(default_factory=Shutdown)
     log: Log = field(default_factory=Log)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import string
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+
+from deepaas_core.errors import InvalidInput, Issue
 
 PREFIX = "dc_"
 HINT_CHARS = 8
@@ -319,10 +323,87 @@ def without_token(asking: Asking, default: Policy, records: Records, loopback: b
     return Principal("anybody", scopes=(Scope(frozenset({Right.PREDICT}), names),))
 
 
-def read_rights(texts: Iterable[str]) -> frozenset[Right]:
-    """Rights by their names.
+MAX_LABEL, MAX_NAMES = 200, 1000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def make_token(
+    label: str,
+    rights: Iterable[str],
+    now: datetime,
+    *,
+    names: Iterable[str] | None = None,
+    expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
+) -> tuple[Token, str]:
+    """A new token, and its text, which nobody can find out later.
+
+    Args:
+        label: Whose it is or what it is for.
+        rights: By their names.
+        now: The time.
+        names: Of which models and services, whether there are any of these names yet or not; None is all.
+        expires_at: When it is to stop by itself.
+        limits: Its own.
 
     Raises:
-        ValueError: One of them is none.
+        InvalidInput: Something of it cannot be; all that is wrong is told.
     """
-    return frozenset(Right(text) for text in texts)
+    given, listed = tuple(rights), None if names is None else tuple(names)
+    issues = [*_label_issues(label), *_rights_issues(given), *_names_issues(listed, given), *limits_issues(limits)]
+    if expires_at is not None and expires_at <= now:
+        issues.append(Issue("/expires_at", "Must be a time to come."))
+    if issues:
+        raise InvalidInput(issues)
+    text = new_text()
+    among = ALL_NAMES if listed is None else Names(frozenset(listed))
+    scope = Scope(frozenset(map(Right, given)), among)
+    hint = hint_of(text)
+    assert hint is not None
+    return Token(uuid.uuid4().hex, hint, digest_of(text), label.strip(), scope, now, expires_at, None, limits), text
+
+
+def name_issues(name: str, pointer: str) -> list[Issue]:
+    """What is wrong with something that is to be the name of a model or a service."""
+    if 0 < len(name) <= MAX_LABEL and not _CONTROL.search(name):
+        return []
+    return [Issue(pointer, f"Must be the name of a model or a service: 1 to {MAX_LABEL} characters on one line.")]
+
+
+def limits_issues(limits: Limits) -> list[Issue]:
+    """What is wrong with limits."""
+    issues = []
+    for name in ("requests_per_s", "max_body_mb"):
+        value = getattr(limits, name)
+        if value is not None and not 0 < value < math.inf:
+            issues.append(Issue(f"/{name}", "Must be a number above 0."))
+    if limits.burst is not None and limits.burst < 1:
+        issues.append(Issue("/burst", "Must be a whole number of at least 1."))
+    return issues
+
+
+def _label_issues(label: str) -> list[Issue]:
+    if 0 < len(label.strip()) <= MAX_LABEL and not _CONTROL.search(label):
+        return []
+    return [Issue("/label", f"Must say whose the token is or what it is for, in 1 to {MAX_LABEL} characters.")]
+
+
+def _rights_issues(rights: tuple[str, ...]) -> list[Issue]:
+    known = ", ".join(Right)
+    if not rights:
+        return [Issue("/rights", f"At least one of these is needed: {known}.")]
+    return [
+        Issue(f"/rights/{place}", f"Must be one of: {known}.")
+        for place, right in enumerate(rights)
+        if right not in set(Right)
+    ]
+
+
+def _names_issues(names: tuple[str, ...] | None, rights: tuple[str, ...]) -> list[Issue]:
+    if names is None:
+        return []
+    if Right.ADMIN in rights:
+        return [Issue("/names", "A token with the right admin is for everything.")]
+    if not 1 <= len(names) <= MAX_NAMES:
+        return [Issue("/names", f"From 1 to {MAX_NAMES} names can be given; leave them out for all.")]
+    return [issue for place, name in enumerate(names) for issue in name_issues(name, f"/names/{place}")]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deepaas_core.domain import kept_arguments
+from deepaas_core.domain.access import ALL_NAMES, Names
 from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.reports import Condition, Said
@@ -209,13 +210,14 @@ class Trainer:
         ids: Collection[str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        models: Names = ALL_NAMES,
     ) -> Sequence[Run]:
         """Runs, newest first, without tracebacks and long results; see ``RunStore.list``."""
         if before is not None and not is_run_id(before):
             return ()
         states = () if state is None else (state,)
         return await self._store.list(
-            model=model, states=states, limit=limit, before=before, ids=ids, since=since, until=until
+            model=model, states=states, limit=limit, before=before, ids=ids, since=since, until=until, models=models
         )
 
     async def positions(self) -> Mapping[str, int]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
-from deepaas_core.domain.access import Records, Rule, Token
+from deepaas_core.domain.access import ALL_NAMES, Names, Records, Rule, Token
 from deepaas_core.domain.training import Choice, Run, RunState
 
 #: Results whose JSON is longer than this are left out of lists; ``get`` has them.
@@ -63,6 +63,7 @@ class RunStore(Protocol):
         ids: Collection[str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        models: Names = ALL_NAMES,
     ) -> Sequence[Run]:
         """Runs in the order they were added, newest first, without tracebacks and long results.
 
@@ -74,6 +75,7 @@ class RunStore(Protocol):
             ids: Only these.
             since: Only runs created at this time or after it.
             until: Only runs created before this time.
+            models: Only runs of these models.
         """
         ...
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from types import MappingProxyType
 
-from deepaas_core.domain.access import Records, Rule, Token
+from deepaas_core.domain.access import ALL_NAMES, Names, Records, Rule, Token
 from deepaas_core.domain.training import Choice, Run, RunState
 from deepaas_core.errors import Conflict, RunNotFound, TokenNotFound
 from deepaas_core.stores.base import LONG_RESULT_CHARS, Peer
@@ -45,6 +45,7 @@ class MemoryRunStore:
         ids: Collection[str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        models: Names = ALL_NAMES,
     ) -> Sequence[Run]:
         known = list(self._runs)
         if before is not None:
@@ -57,6 +58,7 @@ class MemoryRunStore:
             and (ids is None or run.id in ids)
             and (since is None or run.created_at >= since)
             and (until is None or run.created_at < until)
+            and run.model in models
         )
         return [_in_a_list(run) for run in islice(found, limit)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from deepaas_core.domain.access import ALL_NAMES, Names
 from deepaas_core.domain.reports import Condition, Progress, Said
 from deepaas_core.domain.training import Choice, Place, Process, Run, RunError, RunState
 from deepaas_core.errors import Conflict, RunNotFound
@@ -105,6 +106,7 @@ class SqlRunStore:
         ids: Collection[str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        models: Names = ALL_NAMES,
     ) -> Sequence[Run]:
         query = sa.select(*_IN_LISTS).order_by(runs.c.number.desc()).limit(limit)
         if model is not None:
@@ -119,6 +121,9 @@ class SqlRunStore:
             query = query.where(runs.c.created_at >= since)
         if until is not None:
             query = query.where(runs.c.created_at < until)
+        if not models.everything:
+            among = runs.c.model.in_(models.listed)
+            query = query.where(~among if models.all_but else among)
         return await self._rows(query)
 
     async def queue(

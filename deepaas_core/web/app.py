@@ -17,16 +17,17 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.gauges import measure, page
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
-from deepaas_core.web import deepaas, health, keys, memory, metrics, negotiation, observe, problems
+from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negotiation, observe, problems, routes
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
-from deepaas_core.web.rest import models, runs, watching
+from deepaas_core.web.rest import models, runs, tokens, watching
 from deepaas_core.web.ui import pages
 
 BACKLOG = 1024
@@ -44,6 +45,7 @@ def build(
     trainer: Trainer,
     guard: Guard,
     scratch: Path,
+    gatekeeper: Gatekeeper,
     scrape: keys.Scrape | None = None,
 ) -> web.Application:
     """The application over the given parts; opens and closes none of them.
@@ -52,7 +54,7 @@ def build(
     """
     base = settings.web.base_path.rstrip("/")
     app = web.Application(
-        middlewares=[observe.observing, deepaas.middleware(settings.deepaas, base)],
+        middlewares=[observe.observing, deepaas.middleware(settings.deepaas, base), auth.guarding],
         client_max_size=settings.web.max_body_mb * 2**20,
     )
     app[keys.SETTINGS] = settings
@@ -64,8 +66,8 @@ def build(
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
     app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, predictor.counts)
-    for route in (
-        web.get("/", _get_root if settings.deepaas.v2 else pages.get_landing),
+    offered = (
+        routes.get("/", _get_root if settings.deepaas.v2 else pages.get_landing, routes.partly(routes.SEE)),
         *health.ROUTES,
         *metrics.ROUTES,
         *problems.ROUTES,
@@ -73,9 +75,10 @@ def build(
         *runs.ROUTES,
         *pages.ROUTES,
         *watching.ROUTES,
+        *tokens.ROUTES,
         *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),
-    ):
-        app.router.add_route(route.method, base + route.path, route.handler, expect_handler=_expecting)
+    )
+    auth.guard(app, gatekeeper, offered, base, _expecting)
     app.cleanup_ctx.append(observe.access_log)
     return app
 
@@ -91,7 +94,7 @@ async def _get_root(request: web.Request) -> web.StreamResponse:
 
 
 async def _expecting(request: web.Request) -> web.Response | None:
-    """Answer ``Expect: 100-continue``; a body that is too large for any route is refused before it is sent."""
+    """Answer ``Expect: 100-continue``; what will be refused whatever its body is, is refused before that is sent."""
     settings = request.app[keys.SETTINGS]
     limit = max(settings.web.max_body_mb, settings.web.max_upload_mb) * 2**20
     if (request.content_length or 0) > limit:
@@ -99,6 +102,8 @@ async def _expecting(request: web.Request) -> web.Response | None:
         response = problems.present(errors.PayloadTooLarge(limit), request_id)
         response.headers[observe.REQUEST_ID] = request_id
         return response
+    if not await auth.admit(request):
+        return None
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     return None

@@ -18,13 +18,14 @@ from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, RawRequestMessage
 from multidict import istr
 
+from deepaas_core.domain.access import Right
 from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.predictor import Begun
-from deepaas_core.web import observe
+from deepaas_core.web import auth, observe
 from deepaas_core.web.inputs import TIMEOUT_HEADER, data_alone, needs_headers
-from deepaas_core.web.keys import CATALOG, COUNTS, PREDICTOR, SETTINGS
+from deepaas_core.web.keys import CATALOG, COUNTS, GATEKEEPER, PREDICTOR, SETTINGS
 from deepaas_core.web.rest.models import DATA_ROUTE, head_of
 
 MAX_BODY_BYTES = 1 << 16
@@ -62,6 +63,8 @@ class Express:
         self._catalog = app[CATALOG]
         self._predictor = app[PREDICTOR]
         self._counts = app[COUNTS]
+        self._gatekeeper = app[GATEKEEPER]
+        self._cookie = app[SETTINGS].access.cookie
         self._access = app.get(observe.ACCESS_LINES)
         self._route = app[SETTINGS].web.base_path.rstrip("/") + DATA_ROUTE
         self._lanes: dict[str, _Lane] = {}
@@ -81,11 +84,23 @@ class Express:
         if len(pieces) != 1 or not payload._eof or len(pieces[0]) > MAX_BODY_BYTES:
             return None
         data = data_alone(pieces[0])
-        if data is None:
+        if data is None or not (self._gatekeeper.free or self._lets_in(message, lane.model.name)):
             return None
         stream = message.headers.get(_ACCEPT) != _JSON
         call = Call(Capability.PREDICT_DATA, lane.values, _PAYLOAD, data, stream=stream)
         return self._predictor.begin(lane.model, call)
+
+    def _lets_in(self, message: RawRequestMessage, name: str) -> bool:
+        """Whether the caller may surely predict, and that has been counted; if not, the usual way sees to it."""
+        gatekeeper = self._gatekeeper
+        if not gatekeeper.fresh:
+            return False
+        principal = gatekeeper.known(auth.shown(message.headers, self._cookie)) or gatekeeper.anybody
+        return (
+            principal.may(Right.PREDICT, name)
+            and gatekeeper.max_body_mb(principal, name) is None
+            and gatekeeper.charge_now(principal, name)
+        )
 
     def answer(self, begun: Begun, path: str, remote: str | None) -> bytes | None:
         """The bytes of the response, counted and logged; None for an outcome that is to go the usual way."""

@@ -7,8 +7,10 @@ from typing import Any
 from aiohttp import web
 
 from deepaas_core.executors.base import ExecutorState
+from deepaas_core.web.auth import caller, visible
 from deepaas_core.web.keys import CATALOG
 from deepaas_core.web.rest.answers import json_response
+from deepaas_core.web.routes import NOTHING, get
 
 _ALIVE = b'{"status":"alive"}'
 
@@ -19,24 +21,25 @@ async def get_livez(_: web.Request) -> web.Response:
 
 
 async def get_readyz(request: web.Request) -> web.Response:
-    """Ready when every declared model can answer; says which cannot, and why."""
-    catalog = request.app[CATALOG]
+    """Ready when every declared model can answer; says which cannot, and why, of those the caller may know of."""
     models: dict[str, Any] = {}
-    for entry in catalog.entries():
+    entries, problems = visible(request)
+    for entry in entries:
         models[entry.name] = {"state": str(entry.state)}
         if entry.reason:
             models[entry.name]["reason"] = entry.reason
-    for problem in catalog.problems:
+    for problem in problems:
         models[problem.name] = {"state": "failed", "reason": problem.reason, "distribution": problem.distribution}
-    return _readiness(catalog.ready(), models)
+    return _readiness(request.app[CATALOG].ready(), models)
 
 
 async def get_model_readyz(request: web.Request) -> web.Response:
     """Ready when this one model can answer."""
     entry = request.app[CATALOG].entry(request.match_info["model"])
-    return _readiness(
-        entry.state is ExecutorState.READY, {entry.name: {"state": str(entry.state), "reason": entry.reason}}
-    )
+    models: dict[str, Any] = {}
+    if caller(request).sees(entry.name):
+        models[entry.name] = {"state": str(entry.state), "reason": entry.reason}
+    return _readiness(entry.state is ExecutorState.READY, models)
 
 
 def _readiness(ready: bool, models: dict[str, Any]) -> web.Response:
@@ -45,7 +48,7 @@ def _readiness(ready: bool, models: dict[str, Any]) -> web.Response:
 
 
 ROUTES = [
-    web.get("/livez", get_livez),
-    web.get("/readyz", get_readyz),
-    web.get("/readyz/{model}", get_model_readyz),
+    get("/livez", get_livez, NOTHING),
+    get("/readyz", get_readyz, NOTHING),
+    get("/readyz/{model}", get_model_readyz, NOTHING),
 ]

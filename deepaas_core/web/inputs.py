@@ -33,6 +33,7 @@ from deepaas_core.executors.shelf import Loan
 from deepaas_core.executors.worker.slots import LARGE_BYTES
 from deepaas_core.settings import Settings
 from deepaas_core.web import fetch, negotiation, uploads
+from deepaas_core.web.auth import max_body_bytes
 from deepaas_core.web.keys import GUARD, PREDICTOR, SETTINGS
 from deepaas_core.web.scratch import Folder, shown_name
 
@@ -140,7 +141,7 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     """A JSON object that is the whole body; an empty body is an empty object."""
     _check_encoding(request)
     try:
-        return _read_object(await _read_body(request, request.app[SETTINGS]))
+        return _read_object(await read_body(request, request.app[SETTINGS]))
     except TimeoutError:
         raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
     except web.RequestPayloadError:
@@ -233,11 +234,11 @@ async def _gather(
         _check_encoding(request)
         try:
             if request.content_type.startswith("multipart/"):
-                budget = uploads.Budget(settings)
+                budget = uploads.Budget(request)
                 form = _Form(capability, arguments, folder, sent, budget)
                 await uploads.read_form(request, form, budget)
             elif _is_raw_file(request, capability):
-                await _read_raw_file(request, folder, sent, settings)
+                await _read_raw_file(request, folder, sent)
             elif capability is Capability.PREDICT_DATA and _can_be_lent(request) and (loan := lend()) is not None:
                 folder.leaving.append(loan.let_go)
                 await _read_lent(request, sent, settings, loan)
@@ -284,7 +285,7 @@ def _take_payload(capability: Capability, names: tuple[str, ...], sent: Sent) ->
 
 
 async def _read_whole(request: web.Request, capability: Capability, sent: Sent, settings: Settings) -> None:
-    body = await _read_body(request, settings)
+    body = await read_body(request, settings)
     media_type = request.content_type
     as_json = media_type == "application/json" or media_type.endswith("+json")
     if media_type == FORM and body.startswith((b"{", b"[")):
@@ -416,7 +417,7 @@ def _read_form(body: bytearray, sent: Sent) -> None:
         sent.fields.add(key, value)
 
 
-async def _read_body(request: web.Request, settings: Settings) -> bytearray:
+async def read_body(request: web.Request, settings: Settings) -> bytearray:
     """The whole body, refused as soon as it is too large."""
     limit = _limit_bytes(request, settings)
     body = bytearray()
@@ -435,7 +436,7 @@ async def _read_body(request: web.Request, settings: Settings) -> bytearray:
 
 def _limit_bytes(request: web.Request, settings: Settings) -> int:
     """How long a body may be that is read as a whole; one that is said to be longer is refused at once."""
-    limit = settings.web.max_body_mb * 2**20
+    limit = max_body_bytes(request, settings.web.max_body_mb * 2**20)
     if (request.content_length or 0) > limit:
         raise errors.PayloadTooLarge(limit)
     return limit
@@ -468,10 +469,10 @@ def _is_raw_file(request: web.Request, capability: Capability) -> bool:
     return capability is Capability.PREDICT_FILE and request.content_type != FORM
 
 
-async def _read_raw_file(request: web.Request, folder: Folder, sent: Sent, settings: Settings) -> None:
+async def _read_raw_file(request: web.Request, folder: Folder, sent: Sent) -> None:
     suffix = mimetypes.guess_extension(request.content_type) or ""
     path = folder.new_file(f"body{suffix}")
-    await uploads.save_body(request, path, uploads.Budget(settings))
+    await uploads.save_body(request, path, uploads.Budget(request))
     if path.stat().st_size:
         sent.payload = {"path": str(path), "filename": path.name, "content_type": request.content_type}
 

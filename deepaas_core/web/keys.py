@@ -9,6 +9,7 @@ from aiohttp import web
 
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
@@ -20,6 +21,7 @@ CATALOG = web.AppKey("catalog", Catalog)
 PREDICTOR = web.AppKey("predictor", Predictor)
 TRAINER = web.AppKey("trainer", Trainer)
 OBSERVER = web.AppKey("observer", Observer)
+GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
 #: Folder under which every request that carries files gets one of its own.
 SCRATCH = web.AppKey("scratch", Path)
 #: Which addresses a ``predict/url`` may lead to.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from deepaas_core.web.keys import SCRAPE
+from deepaas_core.web.routes import READ, get
 
 
 async def get_metrics(request: web.Request) -> web.Response:
@@ -13,4 +14,4 @@ async def get_metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
-ROUTES = [web.get("/metrics", get_metrics)]
+ROUTES = [get("/metrics", get_metrics, READ)]

@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -18,7 +19,7 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.telemetry import logs
 from deepaas_core.telemetry.logs import request_id as current_request_id
-from deepaas_core.web import problems
+from deepaas_core.web import auth, problems
 from deepaas_core.web.keys import CATALOG, COUNTS, SETTINGS
 from deepaas_core.web.protocol import begun_before
 
@@ -62,6 +63,8 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
     finally:
         current_request_id.reset(token)
     if not response.prepared:
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            auth.challenge(request, response)
         response.headers[REQUEST_ID] = request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
     seconds = time.perf_counter() - started

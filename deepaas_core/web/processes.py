@@ -28,6 +28,7 @@ from deepaas_core.executors.link import Link, LinkClosed, Reply
 from deepaas_core.executors.worker import frames
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.gauges import measure, page
+from deepaas_core.serving.limiter import Charge, Limiter
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 PROGRAM = "deepaas_core.front"
 #: What is told over the link, and what is asked besides calls.
 HELLO, STATE, PROBLEMS, MOVED, STOP = "hello", "state", "problems", "moved", "stop"
-JOIN, COUNTS, METRICS = "join", "counts", "metrics"
+JOIN, COUNTS, METRICS, SPEND = "join", "counts", "metrics", "spend"
 #: How long a scrape waits for a process that is busy; its last known counts are shown then.
 COUNTS_TIMEOUT_S = 1.0
 SOUND_S = 10.0
@@ -96,6 +97,7 @@ class HttpProcesses:
         self._processes: list[HttpProcess] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._departed = Counts()
+        self._limiter = Limiter()
         self._stopping = False
         self.port = settings.web.port
         catalog.watch(self._changed)
@@ -198,7 +200,13 @@ class HttpProcesses:
                 process.push(entry)
             return Reply()
 
-        return {JOIN: join, remote.CALL: self._call, remote.REPLACE: self._replace, METRICS: self._metrics}
+        return {
+            JOIN: join,
+            remote.CALL: self._call,
+            remote.REPLACE: self._replace,
+            METRICS: self._metrics,
+            SPEND: self._spend,
+        }
 
     def _notes(self, process: HttpProcess) -> dict[str, Any]:
         def moved(run_id: str) -> None:
@@ -220,6 +228,9 @@ class HttpProcesses:
         else:
             await self._catalog.renew(Source.from_plain(source))
         return Reply()
+
+    async def _spend(self, charges: Sequence[Mapping[str, Any]], _: frames.Buffer) -> Reply:
+        return Reply(self._limiter.spend_now([Charge(**charge) for charge in charges]))
 
     async def _metrics(self, accept: str, _: frames.Buffer) -> Reply:
         await asyncio.gather(*(process.fetch_counts() for process in self._processes))

@@ -16,7 +16,8 @@ from aiohttp import web
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from deepaas_core import errors
-from deepaas_core.settings import Settings
+from deepaas_core.web.auth import max_body_bytes
+from deepaas_core.web.keys import SETTINGS
 
 MAX_PARTS = 200
 MAX_PART_HEADERS = 32
@@ -26,11 +27,12 @@ MAX_HEADER_BYTES = 8 * 2**10
 class Budget:
     """What all parts of one body may take together, in bytes, and how long each may go without progress."""
 
-    def __init__(self, settings: Settings):
-        self._may_hold = settings.web.max_body_mb * 2**20
-        self._may_save = settings.web.max_upload_mb * 2**20
+    def __init__(self, request: web.Request):
+        limits = request.app[SETTINGS].web
+        self._may_hold = max_body_bytes(request, limits.max_body_mb * 2**20)
+        self._may_save = max_body_bytes(request, limits.max_upload_mb * 2**20)
         self._held = self._saved = 0
-        self.patience_s = settings.web.body_timeout_s
+        self.patience_s = limits.body_timeout_s
 
     def hold(self, size: int) -> None:
         """Account for bytes kept in memory."""

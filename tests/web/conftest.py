@@ -1,5 +1,6 @@
 """A real application over real workers, for plugins that a test writes down."""
 
+import asyncio
 import textwrap
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from deepaas_core.executors.pool import Limits, Pool
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
-from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.stores.memory import MemoryRunStore, MemoryTokenStore
 from deepaas_core.web import app as web_app
 
 
@@ -43,12 +45,12 @@ class Listening(BaseTestServer):
 @pytest.fixture
 async def serve(aiohttp_client, tmp_path, monkeypatch):
     """``await serve(name="source code", …)`` gives a client of a server that offers these plugins."""
-    opened = []
+    opened, watching = [], []
     code = tmp_path / "plugins"
     code.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(code))
 
-    async def start(*argv: str, problems=(), **plugins: str):
+    async def start(*argv: str, problems=(), loopback=True, **plugins: str):
         settings = Settings.load(["--port", "0", "--data-dir", str(tmp_path / "data"), *argv], {})
         sources = [_install(code, name, source) for name, source in plugins.items()]
         scratch = tmp_path / "scratch"
@@ -61,16 +63,22 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         catalog = Catalog(sources, problems, make_executor, inspect)
         trainer = Trainer(MemoryRunStore(), RunProcesses(tmp_path / "runs"))
         guard = composition.guard_of(settings)
+        gatekeeper = Gatekeeper(MemoryTokenStore(), settings.access, loopback=loopback)
+        await gatekeeper.look()
+        watching.append(asyncio.create_task(gatekeeper.watch()))
         predictor = Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
-        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch)
+        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper)
         opened.append((catalog, trainer))
         catalog.start()
         client = await aiohttp_client(Listening(web_app.Listener(application, settings)))
         await catalog.settled()
         client.scratch = scratch
+        client.gatekeeper = gatekeeper
         return client
 
     yield start
+    for task in watching:
+        task.cancel()
     for catalog, trainer in opened:
         await trainer.close()
         await catalog.close(drain_s=2.0)

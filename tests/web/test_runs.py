@@ -8,10 +8,12 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.training import Ending, RunError, RunState
+from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.trainer import Trainer
-from deepaas_core.stores.memory import MemoryRunStore
-from deepaas_core.web import problems
+from deepaas_core.settings import Access
+from deepaas_core.stores.memory import MemoryRunStore, MemoryTokenStore
+from deepaas_core.web import auth, problems
 from deepaas_core.web.keys import OBSERVER, TRAINER
 from deepaas_core.web.rest import runs, watching
 from tests.machine import Machine
@@ -42,10 +44,10 @@ async def trainer(machine):
 
 @pytest.fixture
 async def client(trainer, aiohttp_client):
-    app = web.Application(middlewares=[as_problems])
+    app = web.Application(middlewares=[as_problems, auth.guarding])
     app[TRAINER] = trainer
     app[OBSERVER] = Observer(trainer)
-    app.add_routes([*runs.ROUTES, *watching.ROUTES])
+    auth.guard(app, Gatekeeper(MemoryTokenStore(), Access()), [*runs.ROUTES, *watching.ROUTES])
     return await aiohttp_client(app)
 
 

@@ -12,9 +12,12 @@ from aiohttp import web
 from yarl import URL
 
 from deepaas_core.domain.training import Ending, RunState
+from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.trainer import Trainer
-from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.settings import Access
+from deepaas_core.stores.memory import MemoryRunStore, MemoryTokenStore
+from deepaas_core.web import auth
 from deepaas_core.web.keys import OBSERVER, TRAINER
 from deepaas_core.web.rest import runs, watching
 from tests.machine import Machine
@@ -39,9 +42,9 @@ async def trainer(machine):
 
 @pytest.fixture
 async def client(trainer, aiohttp_client):
-    app = web.Application(middlewares=[as_problems])
+    app = web.Application(middlewares=[as_problems, auth.guarding])
     app[TRAINER], app[OBSERVER] = trainer, Observer(trainer)
-    app.add_routes([*runs.ROUTES, *watching.ROUTES])
+    auth.guard(app, Gatekeeper(MemoryTokenStore(), Access()), [*runs.ROUTES, *watching.ROUTES])
     return await aiohttp_client(app)
 
 

@@ -7,30 +7,34 @@ forms that it had, is switched on by a setting.
 
 from __future__ import annotations
 
-from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from deepaas_core.settings import Deepaas
 from deepaas_core.web.deepaas import models, swagger, trainings, v1, versions
 from deepaas_core.web.deepaas.answers import Handler, speaking
+from deepaas_core.web.routes import SEE, Route, get, partly
 
 __all__ = ["get_root", "middleware", "routes"]
 
 get_root = versions.get_versions
 
 
-def routes(settings: Deepaas, docs: Handler) -> list[web.RouteDef]:
+def routes(settings: Deepaas, docs: Handler) -> list[Route]:
     """What the settings ask for.
 
     Args:
         settings: Which versions are spoken, and what of them is switched off.
         docs: Shows Swagger UI over ``swagger.json``.
     """
-    found: list[web.RouteDef] = []
+    found: list[Route] = []
     if settings.v2:
         found += [*versions.ROUTES, *models.ROUTES, *trainings.ROUTES]
         if settings.doc_endpoint:
-            found += [*swagger.ROUTES, web.get("/api", docs), web.get("/ui", swagger.redirect_to_docs)]
+            found += [
+                *swagger.ROUTES,
+                get("/api", docs, partly(SEE)),
+                get("/ui", swagger.redirect_to_docs, partly(SEE)),
+            ]
     return [*found, *v1.ROUTES.get(settings.v1, [])]
 
 

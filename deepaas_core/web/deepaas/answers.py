@@ -106,7 +106,7 @@ def present(error: errors.DeepaasError, say: Say, show_model_errors: bool) -> we
 def _said(error: errors.DeepaasError, say: Say) -> web.Response:
     status = status_of(error)
     response = say(status, "", f"{status}: {str(error) or error.title()}")
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, errors.Unavailable | errors.TooManyRequests):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.RequestTimeout):
         response.force_close()

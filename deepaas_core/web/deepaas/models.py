@@ -10,11 +10,13 @@ from deepaas_core.domain.model import Capability
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.catalog import Entry
+from deepaas_core.web.auth import visible
 from deepaas_core.web.deepaas.answers import json_body, json_response, switched_off
 from deepaas_core.web.deepaas.reading import read_values
 from deepaas_core.web.deepaas.versions import base_of, with_slash
 from deepaas_core.web.files import safe_type, send_file
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, SETTINGS
+from deepaas_core.web.routes import PREDICT, SEE, get, partly, post
 from deepaas_core.web.scratch import Folder
 
 MODEL = "/v2/models/{model}"
@@ -38,7 +40,7 @@ def describe(entry: Entry, address: str) -> dict[str, Any]:
 
 async def list_models(request: web.Request) -> web.Response:
     """Every model."""
-    here, entries = f"{base_of(request)}/v2/models", request.app[CATALOG].entries()
+    here, (entries, _) = f"{base_of(request)}/v2/models", visible(request)
     return json_response({"models": [describe(entry, f"{here}/{entry.name}") for entry in entries]})
 
 
@@ -69,10 +71,10 @@ async def present(prediction: Prediction, request: web.Request, *, enveloped: bo
 
 
 ROUTES = [
-    web.get("/v2/models/", list_models),
-    web.get("/v2/models", with_slash),
-    web.get(MODEL + "/", get_model),
-    web.get(MODEL, with_slash),
-    web.post(MODEL + "/predict/", post_predict),
-    web.post(MODEL + "/predict", with_slash),
+    get("/v2/models/", list_models, partly(SEE)),
+    get("/v2/models", with_slash, partly(SEE)),
+    get(MODEL + "/", get_model, SEE),
+    get(MODEL, with_slash, SEE),
+    post(MODEL + "/predict/", post_predict, PREDICT),
+    post(MODEL + "/predict", with_slash, SEE),
 ]

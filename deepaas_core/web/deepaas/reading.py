@@ -5,7 +5,6 @@ An author may name one place instead. What nobody has declared is passed over in
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from deepaas_core.domain.arguments import Argument, Arguments, Kind, Upload
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.web import negotiation, uploads
 from deepaas_core.web.deepaas import values
+from deepaas_core.web.inputs import read_body
 from deepaas_core.web.keys import SETTINGS
 from deepaas_core.web.scratch import Folder, shown_name
 
@@ -137,15 +137,12 @@ async def gather(request: web.Request, folder: Folder) -> Sent:
     settings, media_type = request.app[SETTINGS], request.content_type
     try:
         if media_type.startswith("multipart/"):
-            budget = uploads.Budget(settings)
+            budget = uploads.Budget(request)
             await uploads.read_form(request, _Form(sent, folder, budget), budget)
             return sent
-        async with asyncio.timeout(settings.web.body_timeout_s):
-            body = await request.read()
+        body = bytes(await read_body(request, settings))
     except TimeoutError:
         raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise errors.PayloadTooLarge(settings.web.max_body_mb * 2**20) from None
     except web.RequestPayloadError:
         raise errors.MalformedBody("The body of the request cannot be decoded.") from None
     if media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json")):

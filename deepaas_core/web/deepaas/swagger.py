@@ -16,9 +16,11 @@ from aiohttp import web
 from deepaas_core import __version__
 from deepaas_core.domain.arguments import Argument, Arguments, Kind
 from deepaas_core.domain.model import Capability, Model
+from deepaas_core.web.auth import visible
 from deepaas_core.web.deepaas.answers import json_response, redirected
 from deepaas_core.web.deepaas.versions import base_of
-from deepaas_core.web.keys import CATALOG, SETTINGS
+from deepaas_core.web.keys import SETTINGS
+from deepaas_core.web.routes import SEE, get, partly
 
 TITLE = "DEEP as a Service API endpoint"
 _TYPES: dict[Kind, dict[str, str]] = {
@@ -43,7 +45,7 @@ _STRING, _OBJECT = {"type": "string"}, {"type": "object"}
 async def get_swagger(request: web.Request) -> web.Response:
     """The document of the models as they are now."""
     settings = request.app[SETTINGS].deepaas
-    models = [entry.model for entry in request.app[CATALOG].entries() if entry.model is not None]
+    models = [entry.model for entry in visible(request)[0] if entry.model is not None]
     document = _Document(base_of(request))
     for model in models:
         document.add(model, predict=settings.predict_endpoint, train=settings.train_endpoint)
@@ -248,4 +250,4 @@ _DEFINITIONS: dict[str, Any] = {
     },
 }
 
-ROUTES = [web.get("/swagger.json", get_swagger)]
+ROUTES = [get("/swagger.json", get_swagger, partly(SEE))]

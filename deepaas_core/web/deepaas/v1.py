@@ -18,11 +18,13 @@ from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.training import RunState
 from deepaas_core.executors.base import Call
 from deepaas_core.web import fetch
+from deepaas_core.web.auth import visible
 from deepaas_core.web.deepaas.answers import Handler, json_response, switched_off
 from deepaas_core.web.deepaas.models import describe, present
 from deepaas_core.web.deepaas.reading import Sent, check, gather
 from deepaas_core.web.deepaas.versions import base_of, get_version_1, with_slash
 from deepaas_core.web.keys import CATALOG, GUARD, PREDICTOR, SCRATCH, SETTINGS, TRAINER
+from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get, partly, post, put
 from deepaas_core.web.scratch import Folder
 
 NEITHER = "You must provide either 'url' or 'data' in the payload"
@@ -30,7 +32,7 @@ NEITHER = "You must provide either 'url' or 'data' in the payload"
 
 async def list_models(request: web.Request, prefix: str) -> web.Response:
     """Every model."""
-    here, entries = f"{base_of(request)}{prefix}/models", request.app[CATALOG].entries()
+    here, (entries, _) = f"{base_of(request)}{prefix}/models", visible(request)
     return json_response({"models": [describe(entry, f"{here}/{entry.name}") for entry in entries]})
 
 
@@ -123,20 +125,20 @@ def telling_the_first(hook: Capability, handler: Handler) -> Handler:
 _V0, _V1 = "/models", "/v1/models"
 
 #: By the setting that asks for them.
-ROUTES: dict[str, list[web.RouteDef]] = {
+ROUTES: dict[str, list[Route]] = {
     "0.x": [
-        web.get(_V0 + "/", partial(list_models, prefix="")),
-        web.get(_V0, with_slash),
-        web.get(_V0 + "/{model}", partial(get_model, prefix="")),
-        web.post(_V0 + "/{model}/predict", telling_the_first(Capability.PREDICT, post_predict)),
-        web.put(_V0 + "/{model}/train", telling_the_first(Capability.TRAIN, put_train)),
+        get(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
+        get(_V0, with_slash, partly(SEE)),
+        get(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
+        post(_V0 + "/{model}/predict", telling_the_first(Capability.PREDICT, post_predict), PREDICT),
+        put(_V0 + "/{model}/train", telling_the_first(Capability.TRAIN, put_train), TRAIN),
     ],
     "1.x": [
-        web.get("/v1/", get_version_1),
-        web.get("/v1", with_slash),
-        web.get(_V1, partial(list_models, prefix="/v1")),
-        web.get(_V1 + "/{model}", partial(get_model, prefix="/v1")),
-        web.post(_V1 + "/{model}/predict", post_predict),
-        web.put(_V1 + "/{model}/train", put_train),
+        get("/v1/", get_version_1, partly(SEE)),
+        get("/v1", with_slash, partly(SEE)),
+        get(_V1, partial(list_models, prefix="/v1"), partly(SEE)),
+        get(_V1 + "/{model}", partial(get_model, prefix="/v1"), SEE),
+        post(_V1 + "/{model}/predict", post_predict, PREDICT),
+        put(_V1 + "/{model}/train", put_train, TRAIN),
     ],
 }

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from deepaas_core.web.deepaas.answers import json_response, redirected
 from deepaas_core.web.keys import SETTINGS
+from deepaas_core.web.routes import SEE, get, partly
 
 
 def base_of(request: web.Request) -> str:
@@ -56,8 +57,8 @@ async def with_slash(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    web.get("/v2/", get_version_2),
-    web.get("/v2", with_slash),
-    web.get("/v2/debug/", get_debug),
-    web.get("/v2/debug", with_slash),
+    get("/v2/", get_version_2, partly(SEE)),
+    get("/v2", with_slash, partly(SEE)),
+    get("/v2/debug/", get_debug, partly(SEE)),
+    get("/v2/debug", with_slash, partly(SEE)),
 ]

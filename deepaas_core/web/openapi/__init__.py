@@ -18,9 +18,9 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from deepaas_core.domain.model import Model
+from deepaas_core.web.openapi import access_routes, server_routes
 from deepaas_core.web.openapi.model_routes import ModelRoutes
 from deepaas_core.web.openapi.parts import strict
-from deepaas_core.web.openapi.server_routes import TAGS, declare_components, server_paths
 
 VERSION = "3.0.3"
 
@@ -30,7 +30,15 @@ _INTRODUCTION = (
 )
 
 
-def build(models: Sequence[Model], *, title: str, version: str, base_path: str = "") -> dict[str, Any]:
+def build(
+    models: Sequence[Model],
+    *,
+    title: str,
+    version: str,
+    base_path: str = "",
+    tokens: bool = False,
+    cookie: str = "",
+) -> dict[str, Any]:
     """Make the OpenAPI document of a server that offers these models.
 
     Args:
@@ -38,6 +46,8 @@ def build(models: Sequence[Model], *, title: str, version: str, base_path: str =
         title: What the API is called.
         version: The server's version.
         base_path: Under which all routes lie, e.g. ``/ml``; the empty string is the root.
+        tokens: Whether requests must show one.
+        cookie: The name of the cookie that may carry it; empty for none.
     """
     plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")  # no names: everything is written in place
     spec = APISpec(
@@ -48,12 +58,15 @@ def build(models: Sequence[Model], *, title: str, version: str, base_path: str =
         info={"description": _INTRODUCTION},
         servers=[{"url": base_path or "/"}],
     )
-    declare_components(spec)
+    server_routes.declare_components(spec)
+    access_routes.declare_components(spec)
     for model in models:
         ModelRoutes(model, spec, plugin).write()
-    for tag, description in TAGS.items():
+    for tag, description in {**server_routes.TAGS, access_routes.TAG: access_routes.DESCRIPTION}.items():
         spec.tag({"name": tag, "description": description})
-    for path, operations in server_paths().items():
+    for path, operations in {**server_routes.server_paths(), **access_routes.access_paths()}.items():
         spec.path(path, operations=operations)
     document: dict[str, Any] = strict(spec.to_dict())
+    if tokens:
+        access_routes.ask_for_tokens(document, cookie)
     return document

@@ -14,6 +14,7 @@ from deepaas_core.domain.arguments import Argument, Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.serving.catalog import Entry
+from deepaas_core.web.auth import visible
 from deepaas_core.web.files import safe_type, send_file
 from deepaas_core.web.inputs import read_call, read_object, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
@@ -21,6 +22,7 @@ from deepaas_core.web.protocol import begun_before
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import accepted, read_condition
 from deepaas_core.web.rest.streaming import send_pieces
+from deepaas_core.web.routes import PREDICT, SEE, TRAIN, get, partly, post
 from deepaas_core.web.scratch import Folder
 
 PREFIX = "/api/v1"
@@ -35,10 +37,10 @@ _PREDICTIONS = (
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """Every model, whether it can answer or not."""
-    catalog = request.app[CATALOG]
-    documents = [_document(entry, request) for entry in catalog.entries()]
-    for problem in catalog.problems:
+    """Every model that the caller may know of, whether it can answer or not."""
+    entries, problems = visible(request)
+    documents = [_document(entry, request) for entry in entries]
+    for problem in problems:
         documents.append(
             {
                 "name": problem.name,
@@ -209,14 +211,14 @@ def _base(request: web.Request) -> str:
 
 #: The router tries them in this order, so the busiest come first.
 ROUTES = [
-    web.post(DATA_ROUTE, post_predict_data),
-    web.post(MODEL + "/predict/file", post_predict_file),
-    web.post(MODEL + "/predict/url", post_predict_url),
-    web.post(MODEL + "/predict", post_predict),
-    web.get(PREFIX + "/models", list_models),
-    web.get(MODEL, get_model),
-    web.get(MODEL + "/train-args", get_train_args),
-    web.get(MODEL + "/predict-args", get_predict_args),
-    web.post(MODEL + "/train", post_train),
-    web.post(MODEL + "/serve", post_serve),
+    post(DATA_ROUTE, post_predict_data, PREDICT),
+    post(MODEL + "/predict/file", post_predict_file, PREDICT),
+    post(MODEL + "/predict/url", post_predict_url, PREDICT),
+    post(MODEL + "/predict", post_predict, PREDICT),
+    get(PREFIX + "/models", list_models, partly(SEE)),
+    get(MODEL, get_model, SEE),
+    get(MODEL + "/train-args", get_train_args, SEE),
+    get(MODEL + "/predict-args", get_predict_args, SEE),
+    post(MODEL + "/train", post_train, TRAIN),
+    post(MODEL + "/serve", post_serve, TRAIN),
 ]

@@ -13,16 +13,19 @@ from typing import Any
 
 from aiohttp import web
 
+from deepaas_core.domain.access import Right
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.reports import Condition, Said
 from deepaas_core.domain.training import Run, RunState, is_run_id
 from deepaas_core.errors import InvalidInput, Issue, RunNotFound, StoreUnavailable
 from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web import negotiation
+from deepaas_core.web.auth import caller
 from deepaas_core.web.inputs import read_object
 from deepaas_core.web.keys import CATALOG, OBSERVER, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest.answers import json_response
+from deepaas_core.web.routes import READ, TRAIN, delete, get, partly, post
 
 PREFIX = "/api/v1"
 RUNS = PREFIX + "/runs"
@@ -47,6 +50,7 @@ async def list_runs(request: web.Request) -> web.Response:
         before=query.get("before"),
         since=_moment("since", query.get("since")),
         until=_moment("until", query.get("until")),
+        models=caller(request).names(Right.READ),
     )
     page = runs[:limit]
     following = str(request.rel_url.update_query(before=page[-1].id)) if len(runs) > limit else None
@@ -104,7 +108,10 @@ async def compare_runs(request: web.Request) -> web.Response:
     ids = [run_id for text in request.query.getall("ids", []) for run_id in text.split(",") if run_id]
     if not 1 <= len(ids) <= MAX_LIMIT:
         raise InvalidInput([Issue("/ids", f"From 1 to {MAX_LIMIT} ids of runs are needed, separated by commas.")])
-    found = {run.id: run for run in await request.app[TRAINER].list(ids=[each for each in ids if is_run_id(each)])}
+    listed = await request.app[TRAINER].list(
+        ids=[each for each in ids if is_run_id(each)], models=caller(request).names(Right.READ)
+    )
+    found = {run.id: run for run in listed}
     for run_id in ids:
         if run_id not in found:
             raise RunNotFound(run_id)
@@ -318,11 +325,11 @@ def base_of(request: web.Request) -> str:
 
 
 ROUTES = [
-    web.get(RUNS, list_runs),
-    web.get(RUNS + "/compare", compare_runs),
-    web.get(RUN, get_run),
-    web.delete(RUN, delete_run),
-    web.post(RUN + "/retry", retry_run),
-    web.post(RUN + "/cancel", cancel_run),
-    web.get(RUN + "/log", get_run_log),
+    get(RUNS, list_runs, partly(READ)),
+    get(RUNS + "/compare", compare_runs, partly(READ)),
+    get(RUN, get_run, READ),
+    delete(RUN, delete_run, TRAIN),
+    post(RUN + "/retry", retry_run, TRAIN),
+    post(RUN + "/cancel", cancel_run, TRAIN),
+    get(RUN + "/log", get_run_log, READ),
 ]

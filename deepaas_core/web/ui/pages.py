@@ -21,7 +21,9 @@ from aiohttp import ETag, web
 from deepaas_core import __version__
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.web import openapi
-from deepaas_core.web.keys import CATALOG, SETTINGS
+from deepaas_core.web.auth import visible
+from deepaas_core.web.keys import CATALOG, GATEKEEPER, SETTINGS
+from deepaas_core.web.routes import SEE, get, partly
 from deepaas_core.web.ui.cards import Card, card
 
 if TYPE_CHECKING:
@@ -52,9 +54,9 @@ _HEADERS = {
 
 async def get_landing(request: web.Request) -> web.Response:
     """List the models, with commands to copy."""
-    catalog = request.app[CATALOG]
-    cards = [card(entry) for entry in catalog.entries()]
-    cards += [Card.refused(problem.name, problem.distribution, problem.reason) for problem in catalog.problems]
+    entries, problems = visible(request)
+    cards = [card(entry) for entry in entries]
+    cards += [Card.refused(problem.name, problem.distribution, problem.reason) for problem in problems]
     page = _template("landing.html", cards=cards, origin=_origin(request), server_version=__version__)
     return _page(page, _LANDING_POLICY)
 
@@ -82,8 +84,8 @@ async def get_asset(request: web.Request) -> web.StreamResponse:
 
 
 async def get_openapi(request: web.Request) -> web.Response:
-    """The OpenAPI document, made anew only when the catalog has changed."""
-    document = _document(request.app[CATALOG], request.app[SETTINGS].web.base_path.rstrip("/"))
+    """The OpenAPI document of what the caller may know of."""
+    document = _document(request)
     if any(tag.value in (document.etag, "*") for tag in request.if_none_match or ()):
         response = web.Response(status=304, headers=_HEADERS)
     else:
@@ -94,24 +96,32 @@ async def get_openapi(request: web.Request) -> web.Response:
 
 @dataclass(frozen=True)
 class _Document:
-    """An encoded OpenAPI document and the revision of the catalog that it tells of."""
+    """An encoded OpenAPI document."""
 
-    revision: int
     body: bytes
     etag: str
 
 
-_documents: WeakKeyDictionary[Catalog, _Document] = WeakKeyDictionary()
+#: Documents by what they depend on besides the models themselves; as many as are kept at once.
+_documents: WeakKeyDictionary[Catalog, tuple[int, dict[object, _Document]]] = WeakKeyDictionary()
+_MAX_DOCUMENTS = 32
 
 
-def _document(catalog: Catalog, base_path: str) -> _Document:
-    known = _documents.get(catalog)
-    if known is None or known.revision != catalog.revision:
-        revision = catalog.revision
-        models = [entry.model for entry in catalog.entries() if entry.model is not None]
-        body = orjson.dumps(openapi.build(models, title=TITLE, version=__version__, base_path=base_path))
-        known = _documents[catalog] = _Document(revision, body, hashlib.sha256(body).hexdigest()[:32])
-    return known
+def _document(request: web.Request) -> _Document:
+    """The document, made anew only when the catalog has changed, or for somebody who sees something else of it."""
+    catalog, asks = request.app[CATALOG], request.app[GATEKEEPER].asks
+    revision, made = _documents.get(catalog, (-1, {}))
+    if revision != catalog.revision or len(made) > _MAX_DOCUMENTS:
+        _documents[catalog] = revision, made = catalog.revision, {}
+    models = [entry.model for entry in visible(request)[0] if entry.model is not None]
+    key = (asks, tuple(model.name for model in models))
+    if key not in made:
+        settings = request.app[SETTINGS]
+        base, cookie = settings.web.base_path.rstrip("/"), settings.access.cookie
+        document = openapi.build(models, title=TITLE, version=__version__, base_path=base, tokens=asks, cookie=cookie)
+        body = orjson.dumps(document)
+        made[key] = _Document(body, hashlib.sha256(body).hexdigest()[:32])
+    return made[key]
 
 
 def _origin(request: web.Request) -> str:
@@ -148,7 +158,7 @@ def _swagger_folder() -> Path:
 
 
 ROUTES = [
-    web.get("/docs", get_docs),
-    web.get("/docs/{name}", get_asset),
-    web.get("/openapi.json", get_openapi),
+    get("/docs", get_docs, partly(SEE)),
+    get("/docs/{name}", get_asset, partly(SEE)),
+    get("/openapi.json", get_openapi, partly(SEE)),
 ]
