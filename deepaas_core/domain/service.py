@@ -144,6 +144,7 @@ class Service:
         name: Its id.
         endpoints: By name, in the author's order.
         queries: What a generation is tested with.
+        log: What its author says of the prediction log; see ``prediction_log.LogRules.over``.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Service:
     description: str = ""
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     queries: tuple[Query, ...] = ()
+    log: Mapping[str, Any] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as JSON-native data."""
