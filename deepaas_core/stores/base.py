@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Protocol
 
 from deepaas_core.domain.access import ALL_NAMES, Names, Records, Rule, Token
+from deepaas_core.domain.deployment import Deployment, Generation, Rollout
+from deepaas_core.domain.service import Query
 from deepaas_core.domain.training import Choice, Run, RunState
 
 #: Results whose JSON is longer than this are left out of lists; ``get`` has them.
@@ -176,4 +178,118 @@ class TokenStore(Protocol):
 
     async def records(self) -> Records:
         """All there is."""
+        ...
+
+
+class ServiceStore(Protocol):
+    """Keeps services: their generations, which of them are live, how that came about, and what they are tested with.
+
+    As with runs, what a call has stored when it returns stays, and every method raises ``StoreUnavailable`` when the
+    records cannot be reached right now. Changes follow one another; each is seen as a whole or not at all.
+    """
+
+    async def add_generation(self, generation: Generation) -> Generation:
+        """Keep a new generation; its service is there from the first one on.
+
+        Returns:
+            The same with its number.
+
+        Raises:
+            VersionTaken: The service has, or once had, a generation of this version.
+        """
+        ...
+
+    async def generations(self, service: str | None = None) -> Sequence[Generation]:
+        """All of them, or those of one service, in the order in which they were published."""
+        ...
+
+    async def versions(self, service: str) -> frozenset[str]:
+        """The versions that are taken: those of generations that were deleted, too."""
+        ...
+
+    async def remove_generation(self, service: str, version: str) -> None:
+        """Forget a generation; its version stays taken.
+
+        Raises:
+            GenerationNotFound: There is none.
+            GenerationInUse: It is live, or a rollout is about to make it so.
+        """
+        ...
+
+    async def remove_service(self, service: str) -> None:
+        """Forget a service with everything of it.
+
+        Raises:
+            ServiceNotFound: There is none.
+            Conflict: It answers.
+        """
+        ...
+
+    async def deployments(self) -> Mapping[str, Deployment]:
+        """How each service is deployed, by its name."""
+        ...
+
+    async def set_enabled(self, service: str, enabled: bool, at: datetime) -> Deployment:
+        """Let a service answer, or not.
+
+        Raises:
+            ServiceNotFound: There is none.
+        """
+        ...
+
+    async def add_rollout(self, rollout: Rollout) -> None:
+        """Keep a rollout that was asked for.
+
+        Raises:
+            GenerationNotFound: One of the generations is not there.
+        """
+        ...
+
+    async def advance(self, old: Rollout, new: Rollout) -> bool:
+        """Store ``new`` if the rollout still has the state of ``old``; gives whether it was stored."""
+        ...
+
+    async def go_live(self, rollout: Rollout, at: datetime) -> Rollout | None:
+        """Make a rollout's shares those of its service, in one step with the rollout's own end.
+
+        Returns:
+            The rollout as it is then; None if it is over already, or if the shares are not those any more that it was
+            to take the place of.
+        """
+        ...
+
+    async def rollout(self, service: str, rollout_id: str) -> Rollout:
+        """One rollout.
+
+        Raises:
+            RolloutNotFound: There is none of this id.
+        """
+        ...
+
+    async def rollouts(self, service: str, limit: int) -> Sequence[Rollout]:
+        """The last rollouts of a service, newest first."""
+        ...
+
+    async def open_rollouts(self) -> Sequence[Rollout]:
+        """The rollouts that are not over, of all services and servers, oldest first."""
+        ...
+
+    async def queries(self, service: str) -> Sequence[Query]:
+        """The test queries that are stored with a service, besides those of its generations.
+
+        Raises:
+            ServiceNotFound: There is none.
+        """
+        ...
+
+    async def set_queries(self, service: str, queries: Sequence[Query]) -> None:
+        """Store the test queries of a service, in place of those that it had.
+
+        Raises:
+            ServiceNotFound: There is none.
+        """
+        ...
+
+    async def revision(self) -> int:
+        """A number that every change makes greater, but for steps of a rollout that change nothing for callers."""
         ...
