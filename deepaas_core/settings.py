@@ -10,6 +10,7 @@ import argparse
 import difflib
 import json
 import math
+import re
 import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -178,7 +179,7 @@ class Access:
     max_stale_s: float = setting(
         4.0,
         "Seconds that tokens are believed while the database is away; then what needs one answers 503.",
-        least=2,
+        least=1,
     )
 
 
@@ -189,6 +190,43 @@ class Fetch:
     guard: bool = setting(True, "Let through only public addresses on ports 80 and 443.")
     allow: tuple[str, ...] = setting(
         (), "What the guard lets through besides: host, host:port, network, network:port, or *:port."
+    )
+
+
+@dataclass(frozen=True)
+class Services:
+    """Published services."""
+
+    publish: bool = setting(True, "Take generations over the network, from whoever has the right to publish.")
+    archives_dir: Path | None = field(
+        default=None,
+        metadata={
+            "doc": "Folder of the archives, if not in the data folder; servers on one database share one, or each "
+            "serves only what was published to it."
+        },
+    )
+    max_unpacked_mb: int = setting(8192, "Largest content of an archive, in MiB.", least=1)
+    idle_s: float = setting(
+        900.0, "Seconds after its last call when a generation is stopped that is not live.", least=0.1
+    )
+    allow_apt: bool = setting(
+        False, "Install the packages of the system that a generation's `requirements-apt.txt` lists."
+    )
+    cran: str = setting("https://cloud.r-project.org", "Where R packages come from.")
+    copy_timeout_s: float = setting(600.0, "Seconds that another server may take to bring up a copy.", least=1)
+
+
+@dataclass(frozen=True)
+class Infrastructure:
+    """Another server, to which generations can be copied: ``[infrastructure.NAME]``."""
+
+    url: str = setting("", "Its address, e.g. `https://models.example.org`.")
+    stage: str = setting("", "What it is for, e.g. `production`.")
+    token_file: Path | None = field(default=None, metadata={"doc": "File with a token that may publish there."})
+    token: str = field(
+        default="",
+        repr=False,
+        metadata={"doc": "The token itself; only by `DEEPAAS_CORE_INFRASTRUCTURE_NAME_TOKEN` in the environment."},
     )
 
 
@@ -256,10 +294,12 @@ class Settings:
     store: Store = field(default_factory=Store)
     access: Access = field(default_factory=Access)
     fetch: Fetch = field(default_factory=Fetch)
+    services: Services = field(default_factory=Services)
     shutdown: Shutdown = field(default_factory=Shutdown)
     log: Log = field(default_factory=Log)
     deepaas: Deepaas = field(default_factory=Deepaas)
     per_model: Mapping[str, Workers] = field(default_factory=dict)
+    infrastructures: Mapping[str, Infrastructure] = field(default_factory=dict)
 
     def workers_for(self, model: str, over: Mapping[str, Any] = types.MappingProxyType({})) -> Workers:
         """The workers group of one model: its own where it has one, else everybody's.
@@ -303,18 +343,20 @@ class Settings:
         named = getattr(given, "config", None) or environ.get(PREFIX + "CONFIG")
         path = file or (Path(named) if named else None)
         tables = _read_file(path) if path else {}
-        per_model_tables = tables.pop("model", {})
+        per_model_tables, infrastructures = tables.pop("model", {}), tables.pop("infrastructure", {})
         groups = {}
         for group in _groups():
             table = tables.pop(group.name, {})
             groups[group.name] = _load_group(group, table, environ, given, str(path))
         if tables:
-            known = [group.name for group in _groups()] + ["model"]
+            known = [group.name for group in _groups()] + ["model", "infrastructure"]
             raise SettingsError(
                 f"{path}: unknown table [{next(iter(tables))}].{did_you_mean(next(iter(tables)), known)}"
             )
         per_model = _load_per_model(per_model_tables, groups["workers"], str(path))
-        return cls(**groups, per_model=per_model)
+        return cls(
+            **groups, per_model=per_model, infrastructures=_load_infrastructures(infrastructures, environ, str(path))
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """The settings as plain data, for another process of the server."""
@@ -325,7 +367,8 @@ class Settings:
         """The settings that ``to_plain`` was given."""
         groups = {group.name: _group_from_plain(group.type, plain[group.name]) for group in _groups()}
         per_model = {name: _group_from_plain(Workers, workers) for name, workers in plain["per_model"].items()}
-        return cls(**groups, per_model=per_model)
+        others = {name: _group_from_plain(Infrastructure, one) for name, one in plain["infrastructures"].items()}
+        return cls(**groups, per_model=per_model, infrastructures=others)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -391,6 +434,18 @@ def reference() -> str:
         short = f" (`--{described.short}`)" if described.short else ""
         default = "" if described.default in _NOTHING else f"`{_toml(described.default)}`"
         lines.append(f"| `{group}.{name}`{short} | {described.type} | {default} | {described.doc} |")
+    lines += [
+        "",
+        "## infrastructure.NAME",
+        "",
+        "Other servers, to which generations can be copied; only in the file, one table for each.",
+        "",
+        "| setting | type | meaning |",
+        "|---|---|---|",
+    ]
+    hints = get_type_hints(Infrastructure)
+    for item in fields(Infrastructure):
+        lines.append(f"| `infrastructure.NAME.{item.name}` | {_type_name(hints[item.name])} | {item.metadata['doc']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -474,6 +529,24 @@ def _load_per_model(tables: Any, default: Workers, path: str) -> dict[str, Worke
         own = _from_table(Workers, hints, table.get("workers", {}), f"{path}: model.{name}.workers")
         per_model[name] = replace(default, **own)
     return per_model
+
+
+def _load_infrastructures(tables: Any, environ: Mapping[str, str], path: str) -> dict[str, Infrastructure]:
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise SettingsError(f"{path}: [infrastructure] may only have tables [infrastructure.NAME].")
+    hints = get_type_hints(Infrastructure)
+    found = {}
+    for name, table in tables.items():
+        where = f"{path}: infrastructure.{name}"
+        if "token" in table:
+            raise SettingsError(f"{where}.token must not stand in a file that has other settings; use token_file.")
+        values = _from_table(Infrastructure, hints, table, where)
+        if not values.get("url", "").startswith(("http://", "https://")):
+            raise SettingsError(f"{where}.url must be an address that begins with http:// or https://.")
+        variable = re.sub(r"[^A-Z0-9]", "_", name.upper())
+        values["token"] = environ.get(f"{PREFIX}INFRASTRUCTURE_{variable}_TOKEN", "")
+        found[name] = Infrastructure(**values)
+    return found
 
 
 def _group_from_plain(kind: Any, plain: Mapping[str, Any]) -> Any:
