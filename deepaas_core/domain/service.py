@@ -145,6 +145,7 @@ class Service:
         endpoints: By name, in the author's order.
         queries: What a generation is tested with.
         log: What its author says of the prediction log; see ``prediction_log.LogRules.over``.
+        readme: Its ``README.md``: Markdown, a stranger's.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Service:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     queries: tuple[Query, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
+    readme: str = ""
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as JSON-native data."""
