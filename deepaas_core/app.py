@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from deepaas_core import errors
+from deepaas_core.domain.access import TokenState
 from deepaas_core.domain.model import Capability, Model, Problem, Source
 from deepaas_core.domain.retention import Retention, Rule
 from deepaas_core.domain.training import Place
@@ -291,6 +292,23 @@ def gatekeeper_of(settings: Settings, database: Database, spend: Spend | None = 
     return Gatekeeper(store, settings.access, loopback=loopback, spend=spend)
 
 
+def _warn_of_open_doors(settings: Settings, gatekeeper: Gatekeeper) -> None:
+    beyond = not is_loopback(settings.web.host)
+    if not any(gatekeeper.state(token) is TokenState.VALID for token in gatekeeper.records.tokens):
+        if settings.access.tokens == "on":
+            log.warning("tokens are asked for, and there is none: deepaas-core token create")
+        elif beyond and gatekeeper.asks:
+            log.warning(
+                "listening beyond this machine without tokens: everybody may predict and read, nobody may do more",
+                extra={"host": settings.web.host},
+            )
+    if beyond and not gatekeeper.asks:
+        log.warning(
+            "listening beyond this machine without tokens: everybody may do everything",
+            extra={"host": settings.web.host},
+        )
+
+
 async def _listener_of(
     settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path, gatekeeper: Gatekeeper
 ) -> Listening:
@@ -320,6 +338,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         trainer = trainer_of(settings, database)
         gatekeeper = gatekeeper_of(settings, database)
         await gatekeeper.look()
+        _warn_of_open_doors(settings, gatekeeper)
         await trainer.recover()
         served = {source.name: (await trainer.current(source.name)).folder for source in found.sources}
 

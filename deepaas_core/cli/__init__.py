@@ -18,12 +18,14 @@ from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsErr
 from deepaas_core.settings import Settings, add_arguments, did_you_mean, parser_flags
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
-_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "environment")
+_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "environment", "token", "access")
 #: What can be done with a run: ``deepaas-core runs log ID``.
 _RUN_COMMANDS = ("log", "cancel", "retry", "compare", "files", "serve", "delete")
 #: What can be done with environments.
 _ENVIRONMENT_COMMANDS = ("create", "list", "remove")
-_SUBCOMMANDS = {"runs": _RUN_COMMANDS, "environment": _ENVIRONMENT_COMMANDS}
+#: What can be done with tokens.
+_TOKEN_COMMANDS = ("create", "list", "revoke")
+_SUBCOMMANDS = {"runs": _RUN_COMMANDS, "environment": _ENVIRONMENT_COMMANDS, "token": _TOKEN_COMMANDS}
 _EXIT_CODES = """
 exit codes:
   0  done
@@ -116,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_local(check)
     _add_clients(commands)
     _add_environments(commands)
+    _add_access(commands)
     return parser
 
 
@@ -230,6 +233,46 @@ def _add_environments(commands: argparse._SubParsersAction[argparse.ArgumentPars
         parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
         parser.add_argument("--data-dir", dest="store.data_dir", metavar="DIR", help="the data folder of the server")
     for parser in (*lists, create):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_access(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "list the tokens by which callers prove who they are"
+    lists = [_command(commands, name, text, _later("tokens", "show")) for name in ("token", "token list")]
+    lists[0].epilog = f"More: deepaas-core token {{{','.join(_TOKEN_COMMANDS)}}} --help\n{lists[0].epilog}"
+    create = _command(commands, "token create", "make a token, and print it once", _later("tokens", "create"), "LABEL ")
+    create.add_argument("label", metavar="LABEL", help="whose it is, or what it is for")
+    create.add_argument(
+        *("--right", "-r"),
+        action="append",
+        default=[],
+        metavar="RIGHT",
+        help="predict (the default), read, train, publish or admin; repeatable",
+    )
+    create.add_argument(
+        "--for", action="append", dest="names", metavar="NAME", help="only this model or service; repeatable"
+    )
+    create.add_argument("--expires", metavar="WHEN", help="when it ends: 90m, 12h, 30d, or a date like 2030-12-31")
+    revoke = _command(commands, "token revoke", "withdraw tokens, for good", _later("tokens", "revoke"), "TOKEN … ")
+    revoke.add_argument("tokens", nargs="+", metavar="TOKEN", help="its id, how it begins, or its label")
+    text = "show or say who may call which model or service"
+    access = _command(commands, "access", text, _later("tokens", "access"), "[NAME [POLICY]] ")
+    access.add_argument("name", nargs="?", metavar="NAME", help="the model or service")
+    access.add_argument(
+        "policy",
+        nargs="?",
+        choices=("public", "tokens", "default"),
+        metavar="POLICY",
+        help="public: everybody; tokens: who has a token; default: as access.default says",
+    )
+    for parser in (create, access):
+        parser.add_argument("--requests-per-s", metavar="NUMBER", help="so many requests a second; none: no limit here")
+        parser.add_argument("--burst", metavar="NUMBER", help="so many at once (default: what two seconds allow)")
+        parser.add_argument("--max-body-mb", metavar="NUMBER", help="largest body of a request, in MiB")
+    for parser in (*lists, create, revoke, access):
+        parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+        parser.add_argument("--data-dir", dest="store.data_dir", metavar="DIR", help="the data folder of the server")
+        parser.add_argument("--store-url", dest="store.url", metavar="URL", help="its database, if it is not there")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 

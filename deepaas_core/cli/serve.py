@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -17,14 +15,10 @@ from deepaas_core.serving.catalog import Entry
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry import logs
 
-log = logging.getLogger(__name__)
-
 
 def serve(settings: Settings) -> int:
     """Serve until a signal ends it."""
     logs.configure(settings.log.level, settings.log.format)
-    if not _is_loopback(settings.web.host):
-        log.warning("listening beyond this machine without tokens", extra={"host": settings.web.host})
     return app.serve(settings, on_ready=announce)
 
 
@@ -64,10 +58,3 @@ def _environment(entry: Entry) -> str:
     """Where a model runs, if not in the server's own environment."""
     environment, model = entry.source.environment, entry.model
     return f"  Python {model.python} in {environment.name}" if environment and model else ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

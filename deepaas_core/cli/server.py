@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ from deepaas_core.errors import SettingsError
 
 #: Nobody has more runs than this that he would tell apart by the beginnings of their ids.
 LOOKED_THROUGH = 500
+#: The environment variable that has the caller's token.
+TOKEN_VARIABLE = "DEEPAAS_CORE_TOKEN"
 _UNAVAILABLE = 503
 _ID = re.compile(r"[0-9a-f]{1,32}", re.ASCII)
 
@@ -108,7 +111,7 @@ def talk(given: argparse.Namespace, ask: Callable[[Server], Awaitable[int]]) -> 
 
     async def main() -> int:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with aiohttp.ClientSession(timeout=timeout, headers=_credentials()) as session:
             return await ask(Server(session, given.server))
 
     try:
@@ -120,6 +123,14 @@ def talk(given: argparse.Namespace, ask: Callable[[Server], Awaitable[int]]) -> 
     except (aiohttp.ClientError, TimeoutError) as error:
         print(f"deepaas-core: no server answers at {given.server}: {str(error) or 'timeout'}", file=sys.stderr)
     return Exit.UNREACHABLE
+
+
+def _credentials() -> dict[str, str]:
+    """What proves to the server who we are; not an argument, which everybody on the machine could see."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token.isascii() or not token.isprintable():
+        raise SettingsError(f"{TOKEN_VARIABLE} is not a token.")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def is_away(error: Exception) -> bool:

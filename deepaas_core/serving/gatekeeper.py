@@ -134,6 +134,11 @@ class Gatekeeper:
         """Whether there is something for which a token is needed."""
         return self.anybody is not EVERYBODY
 
+    @property
+    def asking_by_itself(self) -> bool:
+        """Whether it was left to what is recorded if tokens are asked for."""
+        return self._settings.tokens == "auto"
+
     # Who comes.
 
     def known(self, texts: Iterable[str]) -> Principal | None:
@@ -248,7 +253,7 @@ class Gatekeeper:
             raise errors.InvalidInput(issues)
         rule = Rule(policy, limits)
         await self._store.set_rule(name, None if rule == _NOTHING_SAID else rule)
-        log.info("access changed", extra={"name": name, "policy": policy, "by": by.label})
+        log.info("access changed", extra={"model": name, "policy": policy, "by": by.label})
         await self.look()
 
     async def create(

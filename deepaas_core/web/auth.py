@@ -30,8 +30,8 @@ _AUTHORIZATION, _API_KEY, _COOKIE = istr("Authorization"), istr("X-API-Key"), is
 
 #: What each route needs.
 NEEDS = web.AppKey("needs", dict[AbstractRoute, Need])
-#: Requests of somebody with a token that are being answered, by the token's id.
-UNDER_WAY = web.AppKey("under_way", dict[str, set[web.Request]])
+#: Requests of somebody with a token that are being answered, by the token's id and their own.
+UNDER_WAY = web.AppKey("under_way", dict[str, dict[int, web.Request]])
 _CALLER = web.RequestKey("caller", Principal)
 _REFUSAL = web.RequestKey("refusal", errors.DeepaasError)
 _MAX_BODY = web.RequestKey("max_body_bytes", int)
@@ -98,14 +98,14 @@ async def guarding(request: web.Request, handler: Handler) -> web.StreamResponse
     token = caller(request).token
     if not token:
         return await handler(request)
-    under_way = request.app[UNDER_WAY].setdefault(token, set())
-    under_way.add(request)
+    under_way = request.app[UNDER_WAY].setdefault(token, {})
+    under_way[id(request)] = request
     try:
         return await handler(request)
     finally:
-        under_way.discard(request)
+        del under_way[id(request)]
         if not under_way:
-            request.app[UNDER_WAY].pop(token, None)
+            del request.app[UNDER_WAY][token]
 
 
 async def admit(request: web.Request) -> bool:
@@ -231,6 +231,6 @@ def _end_withdrawn(app: web.Application) -> None:
     """Cut off answers that are under way, to whoever's token is no longer good."""
     for token, requests in app[UNDER_WAY].items():
         if not app[GATEKEEPER].is_good(token):
-            for request in requests:
+            for request in requests.values():
                 if request.writer.output_size > 0 and request.transport is not None:
                     request.transport.abort()

@@ -202,6 +202,8 @@ def test_names_carry_the_unit_of_a_number():
         "retention.runs_count",
         "retention.logs_count",
         "retention.artifacts_count",
+        "access.token_burst",
+        "access.model_burst",
     }
     numbers = {described.name for described in describe() if "number" in described.type}
     assert {name for name in numbers if not re.search(r"_(mb|s|ms|days)$", name)} == without_unit
