@@ -30,6 +30,7 @@ from deepaas_core.executors.output import Output
 from deepaas_core.executors.shelf import Shelf
 from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import frames, slots
+from deepaas_core.executors.worker.loading import is_in_r
 
 log = logging.getLogger(__name__)
 
@@ -217,9 +218,11 @@ class Worker:
         return self._process.pid
 
     def memory_bytes(self) -> int:
-        """The memory that the process holds by now; 0 once it is gone."""
+        """The memory that the process holds by now, with that of its R if it has one; 0 once it is gone."""
         try:
-            return int(psutil.Process(self.pid).memory_info().rss)
+            process = psutil.Process(self.pid)
+            in_r = process.children() if is_in_r(self.launch.target) else []
+            return sum(int(one.memory_info().rss) for one in (process, *in_r))
         except psutil.Error:
             return 0
 

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional, Union
 from . import arrays, encoding, frameworks, from_hints, responses, scoring
 from .describing import DICTIONARY, Description, Invalid, shape_of
 from .raised import Refusal, refusal_for
+from .scripts import Script
 
 #: Calls that are made besides the first to find out which of the records are to blame, at most.
 MAX_TRIES = 200
@@ -77,7 +78,7 @@ class Records:
         hooks = self._description.hooks
         if self._description.script is not None:
             function = hooks["predict"]
-            gather = self._description.script.gather or self._gathering(function, records[0])
+            gather = self._gathering(self._description.script, records[0])
             if gather is not None:
                 return self._together(function, "predict", records, values, gather)
             return [self._alone(record, values) for record in records]
@@ -93,12 +94,15 @@ class Records:
 
     # All at once.
 
-    def _gathering(self, function: Callable[..., Any], first: Record) -> Optional[Callable[[list[Record]], Any]]:
+    def _gathering(self, script: Script, first: Record) -> Optional[Callable[[list[Record]], Any]]:
         """What makes of records that which the function's first parameter takes; None if it takes them one by one."""
-        positional = shape_of(function).positional
+        if script.gather is not None:
+            name, gather = script.gather
+            return None if name in first else gather
+        positional = shape_of(script.predict).positional
         if not positional or positional[0] in first:
             return None
-        hint = _hint(function)
+        hint = _hint(script.predict)
         if len(positional) > 1 and not MANY.fullmatch(positional[0]) and "DataFrame" not in str(hint):
             return None
         return _gather_as(hint, positional[0], self._inputs)

@@ -29,8 +29,8 @@ class Script:
         predict: The function.
         declared: Its arguments by key, if they cannot be read from its signature.
         any_keyword: It takes whatever it is given besides; only meaningful with ``declared``.
-        gather: Makes of many records what ``predict`` takes as its one positional argument, if it takes them all at
-            once and that cannot be told from its signature.
+        gather: The name of its argument that takes many records at once, and what makes that of them, to be given by
+            position; if that cannot be told from its signature.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Script:
         predict: Callable[..., Any],
         declared: Optional[dict[str, Declared]] = None,
         any_keyword: bool = False,
-        gather: Optional[Callable[[list[dict[str, Any]]], Any]] = None,
+        gather: Optional[tuple[str, Callable[[list[dict[str, Any]]], Any]]] = None,
     ):
         self.predict = predict
         self.declared = declared

@@ -155,7 +155,8 @@ def prepare(config: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
         BaseException: Whatever the model raises on the way.
     """
     compat.install()
-    plugin = load(config["target"])
+    most, endpoint = config.get("max_result_bytes", 64 * 2**20), config.get("endpoint") or {}
+    plugin = load(config["target"], endpoint, most)
     description = describe(plugin)
     plain = description.plain()
     plain["metadata"] = _tell("get_metadata", description)
@@ -166,8 +167,7 @@ def prepare(config: dict[str, Any]) -> tuple[Caller, dict[str, Any]]:
             warm()
     plain.update(protocol=PROTOCOL, python=sys.version.split()[0], pid=os.getpid())
     rules = guard.Guard.from_plain(config.get("guard") or {})
-    most = config.get("max_result_bytes", 64 * 2**20)
-    return Caller(description, rules, most, config.get("endpoint") or {}), plain
+    return Caller(description, rules, most, endpoint), plain
 
 
 def _tell(name: str, description: Description) -> Any:
