@@ -184,6 +184,33 @@ class Access:
 
 
 @dataclass(frozen=True)
+class PredictionLog:
+    """What is kept of predictions. A service may say otherwise in its `service.toml`."""
+
+    log: Literal["off", "full", "sampled", "never"] = setting(
+        "off", "How many predictions are kept; off: only those of services that say so; never: none at all."
+    )
+    only: tuple[str, ...] = setting((), "Names of the models and services of which that holds; empty: of all.")
+    sample: float = setting(0.1, "The part of the predictions that sampled keeps.", least=0, most=1)
+    redact: tuple[str, ...] = setting(
+        (), "Names whose values are not kept, at any depth of inputs, output and context, in whatever letters."
+    )
+    inputs: bool = setting(True, "Keep what was asked.")
+    outputs: bool = setting(True, "Keep what was answered.")
+    max_entry_kb: int = setting(
+        64, "Inputs, output and context are each kept up to this, in KiB; of longer ones, the length.", least=1
+    )
+    durable: bool = setting(False, "Answer only when the entry is on disk; otherwise it is a moment later.")
+    write_every_ms: int = setting(100, "Milliseconds in which entries are gathered and written together.", least=1)
+    max_waiting: int = setting(
+        20_000, "Entries that may wait in memory while the log cannot be written; more are dropped.", least=1
+    )
+    max_waiting_mb: int = setting(64, "The same for their size, in MiB.", least=1)
+    days: float | None = setting(None, "Days after which entries are deleted.", least=0)
+    count: int | None = setting(None, "Entries of each model or service that are kept, the newest.", least=0)
+
+
+@dataclass(frozen=True)
 class Fetch:
     """The guard over ``predict/url``."""
 
@@ -293,6 +320,7 @@ class Settings:
     retention: Retention = field(default_factory=Retention)
     store: Store = field(default_factory=Store)
     access: Access = field(default_factory=Access)
+    prediction_log: PredictionLog = field(default_factory=PredictionLog)
     fetch: Fetch = field(default_factory=Fetch)
     services: Services = field(default_factory=Services)
     shutdown: Shutdown = field(default_factory=Shutdown)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from deepaas_core.domain.access import ALL_NAMES, Names, Records, Rule, Token
 from deepaas_core.domain.deployment import Deployment, Generation, Rollout
+from deepaas_core.domain.prediction_log import Label, LogEntry, Statistics, Wanted
 from deepaas_core.domain.service import Query
 from deepaas_core.domain.training import Choice, Run, RunState
 
@@ -292,4 +293,58 @@ class ServiceStore(Protocol):
 
     async def revision(self) -> int:
         """A number that every change makes greater, but for steps of a rollout that change nothing for callers."""
+        ...
+
+
+class PredictionStore(Protocol):
+    """Keeps the prediction log.
+
+    What a call has stored when it returns stays, and every method raises ``StoreUnavailable`` when the log cannot be
+    reached right now. Nothing needs memory by how many entries there are.
+    """
+
+    async def add(self, entries: Sequence[LogEntry]) -> None:
+        """Keep new entries, all or none; those that are there already are passed over."""
+        ...
+
+    async def find(
+        self, wanted: Wanted, limit: int, before: str | None = None, *, texts: bool = True
+    ) -> Sequence[LogEntry]:
+        """Entries, newest first.
+
+        Args:
+            wanted: Which.
+            limit: At most so many.
+            before: Only those older than the one of this id.
+            texts: With inputs, output and context; much quicker without.
+        """
+        ...
+
+    async def label(self, labels: Sequence[Label], names: Names, at: datetime) -> Sequence[Label]:
+        """Keep what would have been right, in place of what was said before.
+
+        Args:
+            labels: Of which requests and rows.
+            names: Only predictions of these services and models.
+            at: The time.
+
+        Returns:
+            Those that no entry is about.
+        """
+        ...
+
+    async def statistics(self, wanted: Wanted) -> Statistics:
+        """What the wanted entries come down to."""
+        ...
+
+    async def trim(self, until: datetime | None, keep: int | None) -> int:
+        """Remove some thousands of the entries that need not be kept any longer.
+
+        Args:
+            until: Those from before this time.
+            keep: Of each service and model, all but so many of the newest.
+
+        Returns:
+            How many; 0 when there is nothing left to remove.
+        """
         ...

@@ -24,6 +24,8 @@ from deepaas_core.errors import SettingsError, StoreDamaged, StoreUnavailable, S
 from deepaas_core.stores import migrations
 
 FILE_NAME = "deepaas_core.db"
+#: The prediction log, which grows large and is written all the time: no other record waits for it, or is lost with it.
+PREDICTIONS_FILE = "predictions.db"
 BUSY_TIMEOUT_S = 5
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 5, 15
 _UPGRADE_LOCK = 0x64656570
@@ -65,12 +67,13 @@ class Database:
         self._engine = engine
 
     @classmethod
-    async def open(cls, url: str, folder: Path) -> Database:
+    async def open(cls, url: str, folder: Path, chain: migrations.Chain = migrations.RECORDS) -> Database:
         """Open the database, making or upgrading its tables first if that is due.
 
         Args:
             url: An SQLAlchemy URL with an asynchronous driver; empty for an SQLite database in the folder.
             folder: The data folder.
+            chain: Which tables it is to have.
 
         Raises:
             StoreDamaged: The database is damaged; nothing was changed.
@@ -81,13 +84,15 @@ class Database:
             engine = _server_engine(url)
             shown = _shown(url)
         else:
-            await asyncio.to_thread(_make_file, folder / FILE_NAME)
-            engine = _sqlite_engine(folder / FILE_NAME)
-            shown = str(folder / FILE_NAME)
+            path = folder / (FILE_NAME if chain is migrations.RECORDS else PREDICTIONS_FILE)
+            await asyncio.to_thread(_make_file, path)
+            engine = _sqlite_engine(path)
+            shown = str(path)
         try:
             async with engine.begin() as connection:
-                await _check(connection, shown)
-                await _upgrade(connection, shown)
+                if chain is migrations.RECORDS:  # the log is too large to be looked through at each start
+                    await _check(connection, shown)
+                await _upgrade(connection, shown, chain)
         except _unreachable() as error:
             await engine.dispose()
             raise _unusable(error, shown) from error
@@ -106,6 +111,11 @@ class Database:
         if self._engine.dialect.name == "sqlite":  # whole seconds otherwise
             return sa.func.strftime("%Y-%m-%d %H:%M:%f000", "now")
         return sa.func.current_timestamp()
+
+    def floor(self, number: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """The whole part of a number that is not negative, inside a statement."""
+        whole = number if self._engine.dialect.name == "sqlite" else sa.func.floor(number)  # SQLite may not have it
+        return sa.cast(whole, sa.BigInteger)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -127,17 +137,22 @@ class Database:
 
     def upsert(self, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> sa.Insert:
         """The statement that inserts a row, or changes the one of this key."""
-        into: Any
-        if self._engine.dialect.name == "sqlite":
-            into = sqlite.insert(table)
-        else:
-            from sqlalchemy.dialects import postgresql  # 30 ms that no other start should wait for
-
-            into = postgresql.insert(table)
-        done: sa.Insert = into.values(**key, **values).on_conflict_do_update(
-            index_elements=list(key), set_=dict(values)
+        done: sa.Insert = (
+            self._into(table).values(**key, **values).on_conflict_do_update(index_elements=list(key), set_=dict(values))
         )
         return done
+
+    def insert_new(self, table: sa.Table) -> sa.Insert:
+        """The statement that inserts rows, and passes over those that are there already."""
+        done: sa.Insert = self._into(table).on_conflict_do_nothing()
+        return done
+
+    def _into(self, table: sa.Table) -> Any:
+        if self._engine.dialect.name == "sqlite":
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql  # 30 ms that no other start should wait for
+
+        return postgresql.insert(table)
 
 
 def _make_file(path: Path) -> None:
@@ -190,28 +205,29 @@ async def _check(connection: AsyncConnection, shown: str) -> None:
         raise _damaged(shown, verdict)
 
 
-async def _upgrade(connection: AsyncConnection, shown: str) -> None:
-    version = await connection.run_sync(_version)
-    if version == migrations.HEAD:
+async def _upgrade(connection: AsyncConnection, shown: str, chain: migrations.Chain) -> None:
+    version = await connection.run_sync(_version, chain)
+    if version == chain.head:
         return
     if connection.dialect.name == "postgresql":  # several servers may come at the same moment; the first one does it
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
-        if await connection.run_sync(_version) == migrations.HEAD:
+        if await connection.run_sync(_version, chain) == chain.head:
             return
     from alembic.util import CommandError  # slow to import, and seldom needed
 
     try:
-        await connection.run_sync(migrations.upgrade)
+        await connection.run_sync(migrations.upgrade, chain)
     except CommandError as error:
         raise StoreUnusable(
             f"The database {shown} has version {version!r}, which this program does not know. {error}"
         ) from error
 
 
-def _version(connection: sa.Connection) -> str | None:
-    if not sa.inspect(connection).has_table("alembic_version"):
+def _version(connection: sa.Connection, chain: migrations.Chain) -> str | None:
+    if not sa.inspect(connection).has_table(chain.version_table):
         return None
-    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    version = sa.select(sa.column("version_num")).select_from(sa.table(chain.version_table))
+    return connection.execute(version).scalar_one_or_none()
 
 
 def _unusable(error: Exception, shown: str) -> Exception:

@@ -320,8 +320,8 @@ async def test_a_database_of_a_newer_version_is_left_alone(path):
 
 
 async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
-    def cut_short(connection):
-        upgrade(connection)
+    def cut_short(*given):
+        upgrade(*given)
         raise OSError("power")
 
     upgrade = migrations.upgrade

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -10,12 +11,35 @@ from sqlalchemy import Connection
 HEAD = "0005"
 
 
-def upgrade(connection: Connection) -> None:
+@dataclass(frozen=True)
+class Chain:
+    """Tables that are upgraded together.
+
+    Attributes:
+        folder: Of the steps, below this one.
+        head: The newest version.
+        version_table: Where a database says which version it has.
+    """
+
+    folder: str
+    head: str
+    version_table: str
+
+
+RECORDS = Chain("versions", HEAD, "alembic_version")
+#: The prediction log, which may lie in a file of its own.
+PREDICTIONS = Chain("predictions", "0001", "predictions_version")
+
+
+def upgrade(connection: Connection, chain: Chain) -> None:
     """Bring the tables to the newest version, inside the connection's transaction."""
     from alembic import command
     from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config, here = Config(), Path(__file__).parent
+    config.set_main_option("path_separator", "newline")
+    for option, path in (("script_location", here), ("version_locations", here / chain.folder)):
+        config.set_main_option(option, str(path).replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["version_table"] = chain.version_table
     command.upgrade(config, "head")

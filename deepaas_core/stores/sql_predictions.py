@@ -1,0 +1,342 @@
+"""The prediction log in a database: of its own in the data folder, or with the other records on a server.
+
+What is counted lies apart from the texts, which are most of it, so that counting does not read them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from deepaas_core.domain.access import Names
+from deepaas_core.domain.prediction_log import (
+    CATEGORIES,
+    PARTS,
+    STEPS,
+    Label,
+    Latency,
+    LogEntry,
+    Predicted,
+    Spread,
+    Statistics,
+    Wanted,
+)
+from deepaas_core.errors import StoreUnavailable, StoreUnusable
+from deepaas_core.stores.database import Database
+
+metadata = sa.MetaData()
+
+#: An entry's id begins with its time, so whatever is asked of times is asked of ids.
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("request", sa.String(64), nullable=False),
+    sa.Column("row", sa.Integer),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("generation", sa.Text, nullable=False),
+    sa.Column("token", sa.String(32), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("duration_s", sa.Float, nullable=False),
+    sa.Column("number", sa.Float),
+    sa.Column("category", sa.Text),
+    sa.Column("scores", sa.Text),
+    sa.Column("label", sa.Text),
+    sa.Column("labelled_us", sa.BigInteger),
+    sa.Index("predictions_of_service", "service", "id"),
+    sa.Index("predictions_of_request", "request"),
+    sqlite_with_rowid=False,
+)
+texts = sa.Table(
+    "prediction_texts",
+    metadata,
+    sa.Column("id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("inputs", sa.Text),
+    sa.Column("output", sa.Text),
+    sa.Column("context", sa.Text),
+)
+
+#: Labels stored, and entries removed, at once; nobody else can write meanwhile.
+LABELS_AT_ONCE, TRIMMED_AT_ONCE = 500, 2000
+_PERCENTILES = (50, 90, 95, 99, 100)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SEEN = predictions.c
+
+
+class SqlPredictionStore:
+    """Keeps the prediction log in a database.
+
+    Args:
+        open_: Opens the database, which is not done before somebody needs it.
+    """
+
+    def __init__(self, open_: Callable[[], Awaitable[Database]]):
+        self._open = open_
+        self._opening = asyncio.Lock()
+        self._opened: Database | None = None
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def _database(self) -> Database:
+        async with self._opening:
+            if self._opened is None:
+                try:
+                    self._opened = await self._open()
+                except StoreUnusable as error:  # the server does without the log, and says so
+                    raise StoreUnavailable(str(error)) from error
+            return self._opened
+
+    async def add(self, entries: Sequence[LogEntry]) -> None:
+        database = await self._database()
+        written = [
+            {"id": bytes.fromhex(entry.id), "inputs": entry.inputs, "output": entry.output, "context": entry.context}
+            for entry in entries
+            if entry.inputs is not None or entry.output is not None or entry.context is not None
+        ]
+        async with database.transaction() as connection:
+            await connection.execute(database.insert_new(predictions), [_columns(entry) for entry in entries])
+            if written:
+                await connection.execute(database.insert_new(texts), written)
+
+    async def find(
+        self, wanted: Wanted, limit: int, before: str | None = None, *, texts: bool = True
+    ) -> Sequence[LogEntry]:
+        statement = _with_texts() if texts else predictions.select()
+        conditions = _conditions(wanted)
+        if before is not None:
+            conditions.append(_SEEN.id < bytes.fromhex(before))
+        statement = statement.where(*conditions).order_by(_SEEN.id.desc()).limit(limit)
+        async with (await self._database()).transaction() as connection:
+            found = await connection.execute(statement)
+            return [_entry(row, texts) for row in found]
+
+    async def label(self, labels: Sequence[Label], names: Names, at: datetime) -> Sequence[Label]:
+        unknown, database, at_us = [], await self._database(), _microseconds(at)
+        for start in range(0, len(labels), LABELS_AT_ONCE):
+            async with database.transaction() as connection:
+                for label in labels[start : start + LABELS_AT_ONCE]:
+                    rows = [] if label.row is None else [_SEEN.row == label.row]
+                    about = sa.and_(_SEEN.request == label.request, *rows, *_of_names(names))
+                    told = {"label": json.dumps(label.value), "labelled_us": at_us}
+                    done = await connection.execute(predictions.update().where(about).values(told))
+                    if done.rowcount == 0:
+                        unknown.append(label)
+        return unknown
+
+    async def statistics(self, wanted: Wanted) -> Statistics:
+        database, where = await self._database(), sa.and_(True, *_conditions(wanted))
+        async with database.transaction() as connection:
+            group = (_SEEN.endpoint, _SEEN.generation, _SEEN.status)
+            bounds = (sa.func.count(), sa.func.min(_SEEN.at_us), sa.func.max(_SEEN.at_us), sa.func.count(_SEEN.label))
+            counted = (await connection.execute(sa.select(*group, *bounds).where(where).group_by(*group))).all()
+            if not counted:
+                return Statistics()
+            first, last = min(row[4] for row in counted), max(row[5] for row in counted)
+            since = first if wanted.since is None else _microseconds(wanted.since)
+            until = last + 1 if wanted.until is None else _microseconds(wanted.until)
+            step = max(1_000_000, -(-(until - since) // STEPS))
+            categories, other = await _categories(connection, where)
+            return Statistics(
+                counts={(row[0], row[1], row[2]): row[3] for row in counted},
+                first=_moment(first),
+                last=_moment(last),
+                latency=await _latency(connection, where),
+                since=_moment(since),
+                step_s=step / 1e6,
+                timeline=await _timeline(connection, where, since, step),
+                categories=categories,
+                other=other,
+                numbers=await _numbers(connection, where, database),
+                labelled=sum(row[6] for row in counted),
+            )
+
+    async def trim(self, until: datetime | None, keep: int | None) -> int:
+        database, removed = await self._database(), 0
+        if until is not None:
+            removed += await _remove(database, _SEEN.id < _id_at(until))
+        if keep is not None:
+            async with database.transaction() as connection:
+                names = (await connection.execute(sa.select(_SEEN.service).distinct())).scalars().all()
+            for name in names:
+                removed += await _remove_but(database, name, keep)
+        return removed
+
+
+async def _remove_but(database: Database, name: str, keep: int) -> int:
+    newest = sa.select(_SEEN.id).where(_SEEN.service == name).order_by(_SEEN.id.desc()).offset(keep).limit(1)
+    async with database.transaction() as connection:
+        last = (await connection.execute(newest)).scalar_one_or_none()
+    return 0 if last is None else await _remove(database, (_SEEN.service == name) & (_SEEN.id <= last))
+
+
+async def _remove(database: Database, which: sa.ColumnElement[bool]) -> int:
+    oldest = sa.select(_SEEN.id).where(which).order_by(_SEEN.id).limit(TRIMMED_AT_ONCE)
+    async with database.transaction() as connection:
+        ids = (await connection.execute(oldest)).scalars().all()
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            await connection.execute(texts.delete().where(texts.c.id.in_(some)))
+            await connection.execute(predictions.delete().where(_SEEN.id.in_(some)))
+    return len(ids)
+
+
+async def _timeline(
+    connection: AsyncConnection, where: sa.ColumnElement[bool], since: int, step: int
+) -> Mapping[int, tuple[int, int]]:
+    place = ((_SEEN.at_us - sa.literal_column(str(since))) // sa.literal_column(str(step))).label("place")
+    failed = sa.func.sum(sa.case((_SEEN.status >= 400, 1), else_=0))
+    found = await connection.execute(sa.select(place, sa.func.count(), failed).where(where).group_by(place))
+    return {int(row[0]): (row[1], int(row[2])) for row in found}
+
+
+async def _latency(connection: AsyncConnection, where: sa.ColumnElement[bool]) -> Mapping[str, Latency]:
+    everything: Any = sa.literal_column("''")
+    found: dict[str, Latency] = {}
+    for group in (_SEEN.generation, everything):  # the whole last: what has no name may be one of the parts
+        of = group.label("part")
+        ranked = sa.select(
+            of,
+            _SEEN.duration_s,
+            sa.func.row_number().over(partition_by=group, order_by=_SEEN.duration_s).label("rank"),
+            sa.func.count().over(partition_by=group).label("number"),
+            sa.func.avg(_SEEN.duration_s).over(partition_by=group).label("mean"),
+        ).where(where, _SEEN.status < 400)
+        row = ranked.subquery().c
+        ranks = [(row.number * percent + 99) // 100 for percent in _PERCENTILES]
+        parts: dict[str, dict[int, Any]] = {}
+        for answer in await connection.execute(sa.select(*row).where(row.rank.in_(ranks))):
+            parts.setdefault(answer.part, {})[answer.rank] = answer
+        for part, by_rank in parts.items():
+            some = next(iter(by_rank.values()))
+            marks = [by_rank[(some.number * percent + 99) // 100].duration_s for percent in _PERCENTILES]
+            found[part] = Latency(some.number, some.mean, *marks)
+    return found
+
+
+async def _categories(
+    connection: AsyncConnection, where: sa.ColumnElement[bool]
+) -> tuple[Mapping[tuple[str, str], int], int]:
+    number = sa.func.count(_SEEN.category)
+    total = (await connection.execute(sa.select(number).where(where))).scalar_one()
+    if not total:
+        return {}, 0
+    top = sa.select(_SEEN.category).where(where, _SEEN.category.is_not(None)).group_by(_SEEN.category)
+    frequent = await connection.execute(top.order_by(number.desc(), _SEEN.category).limit(CATEGORIES))
+    names = frequent.scalars().all()
+    group = (_SEEN.category, _SEEN.generation)
+    found = await connection.execute(
+        sa.select(*group, number).where(where, _SEEN.category.in_(names)).group_by(*group).order_by(number.desc())
+    )
+    counts = {(row[0], row[1]): row[2] for row in found}
+    return counts, total - sum(counts.values())
+
+
+async def _numbers(connection: AsyncConnection, where: sa.ColumnElement[bool], database: Database) -> Spread:
+    ends = sa.select(sa.func.min(_SEEN.number), sa.func.max(_SEEN.number)).where(where)
+    least, most = (await connection.execute(ends)).one()
+    if least is None:
+        return Spread()
+    width = (most - least) / PARTS or 1.0
+    place = database.floor((_SEEN.number - sa.literal_column(repr(least))) / sa.literal_column(repr(width)))
+    place = sa.case((place >= PARTS, PARTS - 1), else_=place).label("place")
+    group = (_SEEN.generation, place)
+    counts: dict[str, list[int]] = {}
+    found = sa.select(*group, sa.func.count()).where(where, _SEEN.number.is_not(None)).group_by(*group)
+    for generation, at, number in await connection.execute(found):
+        counts.setdefault(generation, [0] * PARTS)[at] += number
+    return Spread([least + at * width for at in range(PARTS + 1)], counts)
+
+
+def _conditions(wanted: Wanted) -> list[sa.ColumnElement[bool]]:
+    asked = ("service", "endpoint", "generation", "token", "request")
+    found: list[sa.ColumnElement[bool]] = [_SEEN[name] == value for name in asked if (value := getattr(wanted, name))]
+    if wanted.status is not None:
+        first = wanted.status * 100
+        found.append(_SEEN.status.between(first, first + 99) if wanted.status < 10 else _SEEN.status == wanted.status)
+    if wanted.since is not None:
+        found.append(_SEEN.id >= _id_at(wanted.since))
+    if wanted.until is not None:
+        found.append(_SEEN.id < _id_at(wanted.until))
+    if wanted.labelled:
+        found.append(_SEEN.label.is_not(None))
+    return [*found, *_of_names(wanted.names)]
+
+
+def _of_names(names: Names) -> list[sa.ColumnElement[bool]]:
+    if names.everything:
+        return []
+    among = _SEEN.service.in_(sorted(names.listed))
+    return [~among if names.all_but else among]
+
+
+def _with_texts() -> sa.Select[Any]:
+    columns = (*predictions.c, texts.c.inputs, texts.c.output, texts.c.context)
+    return sa.select(*columns).select_from(predictions.outerjoin(texts, texts.c.id == _SEEN.id))
+
+
+def _columns(entry: LogEntry) -> dict[str, Any]:
+    return {
+        "id": bytes.fromhex(entry.id),
+        "at_us": _microseconds(entry.at),
+        "request": entry.request,
+        "row": entry.row,
+        "service": entry.service,
+        "endpoint": entry.endpoint,
+        "generation": entry.generation,
+        "token": entry.token,
+        "status": entry.status,
+        "error": entry.error,
+        "duration_s": entry.duration_s,
+        "number": entry.predicted.number,
+        "category": entry.predicted.category,
+        "scores": json.dumps(dict(entry.predicted.scores)) if entry.predicted.scores else None,
+        "label": entry.label,
+        "labelled_us": None if entry.labelled_at is None else _microseconds(entry.labelled_at),
+    }
+
+
+def _entry(row: sa.Row[Any], with_texts: bool) -> LogEntry:
+    return LogEntry(
+        id=row.id.hex(),
+        at=_moment(row.at_us),
+        request=row.request,
+        row=row.row,
+        service=row.service,
+        endpoint=row.endpoint,
+        generation=row.generation,
+        token=row.token,
+        status=row.status,
+        error=row.error,
+        duration_s=row.duration_s,
+        inputs=row.inputs if with_texts else None,
+        output=row.output if with_texts else None,
+        context=row.context if with_texts else None,
+        predicted=Predicted(row.number, row.category, json.loads(row.scores) if row.scores else {}),
+        label=row.label,
+        labelled_at=None if row.labelled_us is None else _moment(row.labelled_us),
+    )
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _id_at(at: datetime) -> bytes:
+    """No id of an entry from this time on is smaller, and all earlier ones are."""
+    return max(0, _microseconds(at)).to_bytes(8, "big")
