@@ -7,6 +7,7 @@ turns a class into a status. The first line of a class's docstring is its public
     ├── InvalidRequest            the caller sent something that cannot be used
     │   ├── MalformedBody
     │   ├── InvalidInput          arguments that do not fit, one issue per field
+    │   │   └── DefinitionRefused a folder whose service.toml, or what it names, cannot be used
     │   ├── PayloadTooLarge
     │   ├── UnsupportedMedia
     │   ├── NotAcceptable
@@ -105,6 +106,39 @@ class InvalidInput(InvalidRequest):
 
     def __str__(self) -> str:
         return "; ".join(f"{issue.pointer or '(whole input)'}: {issue.detail}" for issue in self.issues)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a service's folder.
+
+    Attributes:
+        file: Below the folder.
+        line: From 1; 0 is the file as a whole.
+        member: What is wrong in it, as TOML would name it, e.g. ``endpoints.risk.inputs.age``.
+        detail: What was expected, as a sentence.
+    """
+
+    file: str
+    line: int
+    member: str
+    detail: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}, line {self.line}" if self.line else self.file
+        return f"{place}: {self.member}: {self.detail}" if self.member else f"{place}: {self.detail}"
+
+
+class DefinitionRefused(InvalidInput):
+    """The description of the service cannot be used."""
+
+    def __init__(self, faults: Sequence[Fault]):
+        super().__init__([Issue("", str(fault)) for fault in faults])
+        self.args = (tuple(faults),)
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.faults))
 
 
 class PayloadTooLarge(InvalidRequest):

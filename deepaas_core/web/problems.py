@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -76,6 +77,9 @@ def describe(error: errors.DeepaasError, request_id: str, show_model_errors: boo
     if isinstance(error, errors.InvalidInput):
         document["detail"] = "One input is not usable." if len(error.issues) == 1 else "Several inputs are not usable."
         document["errors"] = [{"pointer": issue.pointer, "detail": issue.detail} for issue in error.issues]
+    if isinstance(error, errors.DefinitionRefused):
+        document["detail"] = "What is wrong with the folder is told by `errors`."
+        document["errors"] = [{"pointer": "", **asdict(fault)} for fault in error.faults]
     if isinstance(error, errors.RunElsewhere):
         document["server"] = error.address or None
     if isinstance(error, errors.CapabilityMissing):
