@@ -96,12 +96,12 @@ def _whole(value: Any) -> int:
 def _number(value: Any) -> float:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise UnfitKey("Must be a number.")
     try:
-        return float(value)
-    except OverflowError:
-        raise UnfitKey("Must be a number.") from None
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number that no float can be
+        pass
+    raise UnfitKey("Must be a number.")
 
 
 def _text(value: Any) -> str:
