@@ -320,7 +320,7 @@ def without_token(asking: Asking, default: Policy, records: Records, loopback: b
     said = {name: rule.policy for name, rule in records.rules.items() if rule.policy is not None}
     differing = frozenset(name for name, policy in said.items() if policy is not default)
     names = Names(differing, all_but=default is Policy.PUBLIC)
-    return Principal("anybody", scopes=(Scope(frozenset({Right.PREDICT}), names),))
+    return Principal("anybody", scopes=() if names.nothing else (Scope(frozenset({Right.PREDICT}), names),))
 
 
 MAX_LABEL, MAX_NAMES = 200, 1000

@@ -146,7 +146,8 @@ class Gatekeeper:
         token = next((found for text in texts if (found := self._find(text)) and self._is_good(found)), None)
         if token is None:
             return None
-        return Principal(token.label, token.id, (token.scope,), token.limits.over(self._for_tokens))
+        scopes = (token.scope, *self.anybody.scopes)  # a token takes nothing away
+        return Principal(token.label, token.id, scopes, token.limits.over(self._for_tokens))
 
     async def recognise(self, texts: Sequence[str], source: str) -> Principal:
         """Whose token is among these texts, and surely so; wrong ones are counted.
