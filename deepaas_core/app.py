@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from deepaas_core import errors
 from deepaas_core.domain.access import TokenState
-from deepaas_core.domain.model import Capability, Model, Problem, Source
+from deepaas_core.domain.model import Capability, Environment, Model, Problem, Source
 from deepaas_core.domain.retention import Retention, Rule
 from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
@@ -39,16 +40,27 @@ from deepaas_core.plugins.discovery import Discovery, discover
 from deepaas_core.plugins.editing import SourceCode, locate
 from deepaas_core.plugins.environments import read_environments
 from deepaas_core.plugins.inspection import inspect
+from deepaas_core.publishing import definition
+from deepaas_core.publishing.archive import Archives
+from deepaas_core.publishing.building import Builder
+from deepaas_core.serving.asking import asking
 from deepaas_core.serving.catalog import Catalog, Entry
+from deepaas_core.serving.deployer import Deployer
 from deepaas_core.serving.gatekeeper import Gatekeeper, is_loopback
 from deepaas_core.serving.limiter import Spend
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.publisher import Publisher
+from deepaas_core.serving.rehearsing import Rehearsal
 from deepaas_core.serving.reloader import Reloader
 from deepaas_core.serving.renewer import Renewer
+from deepaas_core.serving.services import Services
+from deepaas_core.serving.stage import Stage
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
+from deepaas_core.stores.base import ServiceStore
 from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
+from deepaas_core.stores.sql_services import SqlServiceStore
 from deepaas_core.stores.sql_tokens import SqlTokenStore
 
 if TYPE_CHECKING:
@@ -197,6 +209,7 @@ def launch_of(source: Source, settings: Settings, scratch: Path | None, model_di
         model_dir=model_dir,
         scratch=scratch,
         startup_timeout_s=workers.startup_timeout_s,
+        warm=workers.warm,
         max_result_bytes=workers.max_result_mb * 2**20,
         guard=guard_of(settings).to_plain(),
         endpoint=source.endpoint,
@@ -309,22 +322,75 @@ def _warn_of_open_doors(settings: Settings, gatekeeper: Gatekeeper) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Publication:
+    """All that has to do with published services.
+
+    Attributes:
+        services: Which generation answers.
+        deployer: Changes that.
+        stage: Where generations run.
+    """
+
+    services: Services
+    deployer: Deployer
+    stage: Stage
+
+
+def publication_of(
+    settings: Settings, store: ServiceStore, catalog: Catalog, predictor: Predictor, scratch: Path
+) -> Publication:
+    """Published services, over a store and the archives in a folder.
+
+    Raises:
+        SettingsError: The folders cannot be made.
+    """
+    data, chosen = Path(settings.store.data_dir), settings.services
+    archives = Archives(chosen.archives_dir or data / "generations", data / "unpacked")
+    try:
+        archives.make_folders()
+    except OSError as error:
+        raise errors.SettingsError(f"The folder {error.filename} cannot be used: {error.strerror}.") from error
+    services = Services(catalog, lambda service, version: deployer.wake(service, version))
+    builder = Builder(data / "built", chosen.allow_apt, chosen.cran)
+    stage = Stage(catalog, services, archives, builder, model_in, data / "build-logs", chosen.idle_s)
+    publisher = Publisher(store, archives, definition.read, scratch, chosen.max_unpacked_mb * 2**20)
+    rehearsal = Rehearsal(services, asking(predictor))
+    deployer = Deployer(store, publisher, stage, services, rehearsal, place_of(settings.store).server)
+    return Publication(services, deployer, stage)
+
+
+def model_in(name: str, environment: Environment) -> Source | None:
+    """The model of this name that an environment's packages declare."""
+    found = discover(path=[], environments=[environment])
+    return next((source for source in found.sources if source.name == name), None)
+
+
 async def _listener_of(
-    settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path, gatekeeper: Gatekeeper
+    settings: Settings,
+    catalog: Catalog,
+    predictor: Predictor,
+    trainer: Trainer,
+    scratch: Path,
+    gatekeeper: Gatekeeper,
+    publication: Publication,
 ) -> Listening:
     """What accepts connections: this process itself, or several others for it."""
     # Loaded here and on a thread, because that takes as long as most models do, which load at the same time.
     if settings.web.http_workers > 1:
         processes = await asyncio.to_thread(import_module, "deepaas_core.web.processes")
-        return cast("HttpProcesses", processes.HttpProcesses(settings, catalog, trainer, scratch))
+        made = processes.HttpProcesses(
+            settings, catalog, trainer, scratch, publication.services, publication.deployer, publication.stage
+        )
+        return cast("HttpProcesses", made)
     web = await asyncio.to_thread(import_module, "deepaas_core.web.app")
-    predictor, guard = predictor_of(settings, catalog), guard_of(settings)
-    app = web.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper)
+    published = publication.services, publication.deployer
+    app = web.build(settings, catalog, predictor, trainer, guard_of(settings), scratch, gatekeeper, *published)
     return cast("Listener", web.Listener(app, settings))
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening, Renewer]]:
+async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening, Renewer, Deployer]]:
     """A server that accepts requests; on leaving, it drains and leaves nothing behind.
 
     Raises:
@@ -347,17 +413,23 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             return served[name]
 
         def make_executor(source: Source, on_change: OnChange) -> Executor:
-            launch = launch_of(source, settings, folders.worker(source.name), served[source.name])
+            launch = launch_of(source, settings, folders.worker(source.name), served.get(source.name))
             return executor_of(settings, source, launch, on_change)
 
         catalog = Catalog(found.sources, found.problems, make_executor, inspect, served)
         renewer = Renewer(catalog, partial(installed_by_now, settings), folder_of)
         connect(trainer, catalog)
+        predictor = predictor_of(settings, catalog)
+        publication = publication_of(settings, SqlServiceStore(database), catalog, predictor, folders.scratch)
         catalog.start()
         try:
-            listener = await _listener_of(settings, catalog, trainer, folders.scratch, gatekeeper)
+            listener = await _listener_of(
+                settings, catalog, predictor, trainer, folders.scratch, gatekeeper, publication
+            )
+            await publication.deployer.start()
             await listener.start()
         except BaseException:
+            await publication.deployer.close()
             await catalog.close(0)
             raise
         await trainer.resume()
@@ -366,11 +438,11 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         if settings.models.reload:
             renewing.append(asyncio.create_task(Reloader(catalog, renewer, source_of).run()))
         try:
-            yield catalog, listener, renewer
+            yield catalog, listener, renewer, publication.deployer
         finally:
             saying.cancel()
             await _cancelled(renewing)
-            await _stop(listener, catalog, trainer, settings.shutdown.drain_s)
+            await _stop(listener, catalog, trainer, publication.deployer, settings.shutdown.drain_s)
             await database.close()
     finally:
         folders.close()
@@ -385,10 +457,11 @@ def _say_that_we_are_here(settings: Settings, port: int) -> asyncio.Task[None]:
     return asyncio.create_task(keep(("deepaas_core.presence", str(os.getpid()), address), environment))
 
 
-async def _stop(listener: Listening, catalog: Catalog, trainer: Trainer, drain_s: float) -> None:
+async def _stop(listener: Listening, catalog: Catalog, trainer: Trainer, deployer: Deployer, drain_s: float) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + drain_s
     await listener.stop(drain_s)
+    await deployer.close()
     await trainer.close()
     await catalog.close(max(1.0, deadline - loop.time()))
 
@@ -410,9 +483,9 @@ async def _serve(settings: Settings, on_ready: OnReady) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop_or_quit, stopped)
-    async with running(settings) as (catalog, listener, renewer):
+    async with running(settings) as (catalog, listener, renewer, deployer):
         _on_hangup(loop, renewer.ask, stopped.set)
-        settled = asyncio.create_task(catalog.settled())
+        settled = asyncio.create_task(_settled(catalog, deployer))
         waiting = asyncio.create_task(stopped.wait())
         await asyncio.wait([settled, waiting], return_when=asyncio.FIRST_COMPLETED)
         if settled.done():
@@ -422,6 +495,10 @@ async def _serve(settings: Settings, on_ready: OnReady) -> int:
         settled.cancel()
         log.info("stopping")
     return 0
+
+
+async def _settled(catalog: Catalog, deployer: Deployer) -> None:
+    await asyncio.gather(catalog.settled(), deployer.settled())
 
 
 def _on_hangup(loop: asyncio.AbstractEventLoop, renew: Callable[[], None], stop: Callable[[], None]) -> None:

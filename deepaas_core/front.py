@@ -30,12 +30,28 @@ from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.limiter import Charge
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.remote_deployer import RemoteDeployer
+from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.database import Database
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
-from deepaas_core.web.processes import COUNTS, HELLO, JOIN, METRICS, MOVED, PROBLEMS, SPEND, STATE, STOP
+from deepaas_core.web.processes import (
+    COUNTS,
+    GONE,
+    HELLO,
+    JOIN,
+    LET_GO,
+    METRICS,
+    MOVED,
+    PROBLEMS,
+    SERVICES,
+    SPEND,
+    STATE,
+    STOP,
+    WAKE,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +67,19 @@ class Front:
         self.hello: asyncio.Future[Mapping[str, Any]] = loop.create_future()
         self.stopping: asyncio.Future[float] = loop.create_future()
         self._remotes: dict[str, Remote] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._catalog: Catalog | None = None
         self._trainer: Trainer | None = None
         self._predictor: Predictor | None = None
-        answers = {COUNTS: self._counts}
+        self._services: Services | None = None
+        answers = {COUNTS: self._counts, LET_GO: self._let_go}
         notes: dict[str, Note] = {
             HELLO: self.hello.set_result,
             STATE: self._state,
             PROBLEMS: self._problems,
             MOVED: self._moved,
+            SERVICES: self._take_over,
+            GONE: self._gone,
             STOP: self.stop,
         }
         self._link = Link(connection, answers, notes, closed=lambda: os._exit(0))
@@ -73,7 +93,7 @@ class Front:
         """Answer requests until the main process says that it is enough."""
         hello = await self.hello
         settings = Settings.from_plain(hello["settings"])
-        logs.configure(settings.log.level, settings.log.format)
+        logs.configure(settings.log.level, settings.log.format, settings.log.file)
         database = await Database.open(settings.store.url, Path(settings.store.data_dir))
         trainer = self._trainer = app.trainer_of(settings, database)
         trainer.on_moved = lambda run: self._link.tell(MOVED, run.id)
@@ -85,11 +105,15 @@ class Front:
         )
         app.connect(trainer, catalog)
         predictor = self._predictor = app.predictor_of(settings, catalog)
-        await self._link.ask(JOIN)
+        services = self._services = Services(catalog, self._wake)
+        services.take_over((await self._link.ask(JOIN)).value)
         guard, scratch = app.guard_of(settings), Path(hello["scratch"])
         gatekeeper = app.gatekeeper_of(settings, database, self._spend)
         await gatekeeper.look()
-        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper, self._scrape)
+        published = services, RemoteDeployer(self._link)
+        application = web_app.build(
+            settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, self._scrape
+        )
         listener = web_app.Listener(
             application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
         )
@@ -110,9 +134,9 @@ class Front:
     def _state(self, state: Mapping[str, Any]) -> None:
         assert self._catalog is not None
         source = Source.from_plain(state["source"])
-        if not self._catalog.serves(source.name):
+        if not self._catalog.has(source.name):
             self._catalog.add(source)
-        entry = self._catalog.entry(source.name)
+        entry = self._catalog.part(source.name)
         entry.model_dir = Path(state["model_dir"]) if state["model_dir"] else None
         entry.notice = state["notice"]
         self._remotes[source.name].told(state)
@@ -121,6 +145,27 @@ class Front:
     def _problems(self, problems: Sequence[Mapping[str, Any]]) -> None:
         assert self._catalog is not None
         self._catalog.complain(Problem(**problem) for problem in problems)
+
+    def _gone(self, name: str) -> None:
+        assert self._catalog is not None
+        del self._remotes[name]
+        task = asyncio.create_task(self._catalog.remove(name, 0.0))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    # Services.
+
+    def _take_over(self, table: Sequence[Mapping[str, Any]]) -> None:
+        if self._services is not None:
+            self._services.take_over(table)
+
+    async def _wake(self, service: str, version: str) -> None:
+        """Have a generation brought up; the new table comes before the answer does."""
+        await self._link.ask(WAKE, [service, version])
+
+    async def _let_go(self, value: Sequence[str], _: frames.Buffer) -> Reply:
+        assert self._services is not None
+        return Reply(self._services.let_go(*value))
 
     def _moved(self, _: str) -> None:
         if self._trainer is not None:

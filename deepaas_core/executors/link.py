@@ -11,7 +11,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import count
 from typing import Any
 
@@ -285,6 +285,8 @@ class Link:
 def error_to_plain(error: errors.DeepaasError) -> dict[str, Any]:
     """An error as its class's name and arguments."""
     kind = next(base for base in type(error).__mro__ if base.__module__ == errors.__name__)
+    if isinstance(error, errors.DefinitionRefused):
+        return {"kind": kind.__name__, "faults": [astuple(fault) for fault in error.faults]}
     if isinstance(error, errors.InvalidInput):
         return {"kind": kind.__name__, "issues": [[issue.pointer, issue.detail] for issue in error.issues]}
     return {"kind": kind.__name__, "arguments": [_plain(argument) for argument in error.args]}
@@ -292,6 +294,8 @@ def error_to_plain(error: errors.DeepaasError) -> dict[str, Any]:
 
 def error_from(plain: Mapping[str, Any]) -> errors.DeepaasError:
     """The error that ``error_to_plain`` was given."""
+    if "faults" in plain:
+        return errors.DefinitionRefused([errors.Fault(*fault) for fault in plain["faults"]])
     if "issues" in plain:
         return errors.InvalidInput([errors.Issue(pointer, detail) for pointer, detail in plain["issues"]])
     kind: type[errors.DeepaasError] = getattr(errors, plain["kind"])

@@ -7,7 +7,6 @@ is stopped only when nobody does.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,7 +123,6 @@ class Services:
         self._wake = wake
         self._standing: dict[str, Standing] = {}
         self._watchers: list[Callable[[], None]] = []
-        self._left = asyncio.Event()
 
     # Who calls.
 
@@ -171,8 +169,6 @@ class Services:
         finally:
             kept.leases -= 1
             kept.used_at = time.monotonic()
-            if not kept.leases:
-                self._left.set()
 
     async def awake(self, live: Live) -> None:
         """Wait until a generation runs; one that is not live is started when it is asked for.
@@ -261,11 +257,15 @@ class Services:
             kept.parts, kept.reason, kept.used_at = parts, reason, time.monotonic()
             self._changed()
 
-    async def left(self, kept: Kept) -> None:
-        """Wait until nobody calls a generation any more."""
-        while kept.leases:
-            self._left.clear()
-            await self._left.wait()
+    def let_go(self, service: str, version: str) -> bool:
+        """Call a generation no more until it runs anew, if nobody does right now; whether that is so."""
+        kept = self._kept(service, version)
+        if kept is None:
+            return True
+        if kept.leases:
+            return False
+        kept.parts = None
+        return True
 
     # Other processes of this server.
 

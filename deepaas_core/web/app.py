@@ -17,10 +17,12 @@ from aiohttp import web
 from deepaas_core import errors
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.deployer import Deployments
 from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.gauges import measure, page
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
@@ -28,6 +30,7 @@ from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negot
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import models, runs, tokens, watching
+from deepaas_core.web.rest import services as service_routes
 from deepaas_core.web.ui import pages
 
 BACKLOG = 1024
@@ -46,6 +49,8 @@ def build(
     guard: Guard,
     scratch: Path,
     gatekeeper: Gatekeeper,
+    services: Services,
+    deployer: Deployments,
     scrape: keys.Scrape | None = None,
 ) -> web.Application:
     """The application over the given parts; opens and closes none of them.
@@ -55,13 +60,15 @@ def build(
     base = settings.web.base_path.rstrip("/")
     app = web.Application(
         middlewares=[observe.observing, deepaas.middleware(settings.deepaas, base), auth.guarding],
-        client_max_size=settings.web.max_body_mb * 2**20,
+        client_max_size=settings.web.max_body_bytes,
     )
     app[keys.SETTINGS] = settings
     app[keys.CATALOG] = catalog
     app[keys.PREDICTOR] = predictor
     app[keys.TRAINER] = trainer
     app[keys.OBSERVER] = Observer(trainer)
+    app[keys.SERVICES] = services
+    app[keys.DEPLOYER] = deployer
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
@@ -76,6 +83,7 @@ def build(
         *pages.ROUTES,
         *watching.ROUTES,
         *tokens.ROUTES,
+        *service_routes.ROUTES,
         *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),
     )
     auth.guard(app, gatekeeper, offered, base, _expecting)
@@ -96,7 +104,7 @@ async def _get_root(request: web.Request) -> web.StreamResponse:
 async def _expecting(request: web.Request) -> web.Response | None:
     """Answer ``Expect: 100-continue``; what will be refused whatever its body is, is refused before that is sent."""
     settings = request.app[keys.SETTINGS]
-    limit = max(settings.web.max_body_mb, settings.web.max_upload_mb) * 2**20
+    limit = max(settings.web.max_body_bytes, settings.web.max_upload_bytes)
     if (request.content_length or 0) > limit:
         request_id = os.urandom(8).hex()
         response = problems.present(errors.PayloadTooLarge(limit), request_id)

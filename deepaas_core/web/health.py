@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
 
 from deepaas_core.executors.base import ExecutorState
+from deepaas_core.serving.services import Services
 from deepaas_core.web.auth import caller, visible
-from deepaas_core.web.keys import CATALOG
+from deepaas_core.web.keys import CATALOG, SERVICES
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.routes import NOTHING, get
 
@@ -30,7 +33,10 @@ async def get_readyz(request: web.Request) -> web.Response:
             models[entry.name]["reason"] = entry.reason
     for problem in problems:
         models[problem.name] = {"state": "failed", "reason": problem.reason, "distribution": problem.distribution}
-    return _readiness(request.app[CATALOG].ready(), models)
+    services = request.app[SERVICES]
+    ready = request.app[CATALOG].ready() and services.ready()
+    named = {name: _generations(services, name) for name in services.names() if caller(request).sees(name)}
+    return _readiness(ready, models, {"services": named} if named else {})
 
 
 async def get_model_readyz(request: web.Request) -> web.Response:
@@ -42,8 +48,14 @@ async def get_model_readyz(request: web.Request) -> web.Response:
     return _readiness(entry.state is ExecutorState.READY, models)
 
 
-def _readiness(ready: bool, models: dict[str, Any]) -> web.Response:
-    document = {"status": "ready" if ready else "not ready", "models": models}
+def _generations(services: Services, service: str) -> dict[str, Any]:
+    """How each generation of a service is that is live."""
+    states = {version: services.state(service, version) for version in services.standing(service).deployment.live}
+    return {version: {"state": str(state), "reason": reason} for version, (state, reason) in states.items()}
+
+
+def _readiness(ready: bool, models: dict[str, Any], more: Mapping[str, Any] = MappingProxyType({})) -> web.Response:
+    document = {"status": "ready" if ready else "not ready", "models": models, **more}
     return json_response(document, status=200 if ready else 503)
 
 

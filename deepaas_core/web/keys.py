@@ -9,9 +9,11 @@ from aiohttp import web
 
 from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.deployer import Deployments
 from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
@@ -22,6 +24,10 @@ PREDICTOR = web.AppKey("predictor", Predictor)
 TRAINER = web.AppKey("trainer", Trainer)
 OBSERVER = web.AppKey("observer", Observer)
 GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
+#: Which generation of a service answers.
+SERVICES = web.AppKey("services", Services)
+#: Changes that.
+DEPLOYER: web.AppKey[Deployments] = web.AppKey("deployer")
 #: Folder under which every request that carries files gets one of its own.
 SCRATCH = web.AppKey("scratch", Path)
 #: Which addresses a ``predict/url`` may lead to.

@@ -27,8 +27,12 @@ from deepaas_core.executors import remote
 from deepaas_core.executors.link import Link, LinkClosed, Reply
 from deepaas_core.executors.worker import frames
 from deepaas_core.serving.catalog import Catalog, Entry
+from deepaas_core.serving.deployer import Deployer
 from deepaas_core.serving.gauges import measure, page
 from deepaas_core.serving.limiter import Charge, Limiter
+from deepaas_core.serving.remote_deployer import DEPLOYER, answer_deployment
+from deepaas_core.serving.services import Services
+from deepaas_core.serving.stage import Stage
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
@@ -41,6 +45,7 @@ PROGRAM = "deepaas_core.front"
 #: What is told over the link, and what is asked besides calls.
 HELLO, STATE, PROBLEMS, MOVED, STOP = "hello", "state", "problems", "moved", "stop"
 JOIN, COUNTS, METRICS, SPEND = "join", "counts", "metrics", "spend"
+SERVICES, GONE, WAKE, LET_GO = "services", "gone", "wake", "let-go"
 #: How long a scrape waits for a process that is busy; its last known counts are shown then.
 COUNTS_TIMEOUT_S = 1.0
 SOUND_S = 10.0
@@ -70,6 +75,11 @@ class HttpProcess:
         state = remote.state_of(entry.executor, with_description=news)
         self.link.tell(STATE, {"source": asdict(entry.source), "model_dir": folder, "notice": entry.notice, **state})
 
+    def tell(self, name: str, value: Any) -> None:
+        """Tell the process something, if it is there."""
+        if self.joined and self.link is not None:
+            self.link.tell(name, value)
+
     async def fetch_counts(self) -> None:
         """Ask the process what it has counted by now."""
         if self.link is None or not self.joined:
@@ -87,9 +97,21 @@ class HttpProcesses:
         catalog: The models; their executors are in this process.
         trainer: The runs; it is this process that starts them.
         scratch: Folder of uploads.
+        services: Which generation of a service answers.
+        deployer: Changes that.
+        stage: Where generations run.
     """
 
-    def __init__(self, settings: Settings, catalog: Catalog, trainer: Trainer, scratch: Path):
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        trainer: Trainer,
+        scratch: Path,
+        services: Services,
+        deployer: Deployer,
+        stage: Stage,
+    ):
         self._settings = settings
         self._catalog = catalog
         self._trainer = trainer
@@ -100,7 +122,10 @@ class HttpProcesses:
         self._limiter = Limiter()
         self._stopping = False
         self.port = settings.web.port
+        self._services, self._deployer, self._stage = services, deployer, stage
         catalog.watch(self._changed)
+        services.watch(self._tell_services)
+        stage.let_go = self._let_go
 
     async def start(self) -> None:
         """Bind, and start the processes; connections wait until one is up.
@@ -166,7 +191,7 @@ class HttpProcesses:
         process.link = Link(ours, self._answers(process), self._notes(process), lambda: self._hung_up(running))
         hello = {
             "settings": self._settings.to_plain(),
-            "sources": [asdict(entry.source) for entry in self._catalog.entries()],
+            "sources": [asdict(entry.source) for entry in self._catalog.with_parts()],
             "problems": [asdict(problem) for problem in self._catalog.problems],
             "scratch": str(self._scratch),
             "sockets": sockets,
@@ -196,9 +221,9 @@ class HttpProcesses:
     def _answers(self, process: HttpProcess) -> dict[str, Any]:
         async def join(_: Any, __: frames.Buffer) -> Reply:
             process.joined = True
-            for entry in self._catalog.entries():
+            for entry in self._catalog.with_parts():
                 process.push(entry)
-            return Reply()
+            return Reply(self._services.to_plain())
 
         return {
             JOIN: join,
@@ -206,6 +231,8 @@ class HttpProcesses:
             remote.REPLACE: self._replace,
             METRICS: self._metrics,
             SPEND: self._spend,
+            WAKE: self._wake,
+            DEPLOYER: self._deploy,
         }
 
     def _notes(self, process: HttpProcess) -> dict[str, Any]:
@@ -219,7 +246,8 @@ class HttpProcesses:
         return {MOVED: moved, COUNTS: counts}
 
     async def _call(self, value: Mapping[str, Any], body: frames.Buffer) -> Reply:
-        return await remote.answer_call(self._catalog.entry(value["model"]).executor, value, body)
+        self._stage.touched(value["model"])
+        return await remote.answer_call(self._catalog.part(value["model"]).executor, value, body)
 
     async def _replace(self, value: Mapping[str, Any], _: frames.Buffer) -> Reply:
         folder, source = value["model_dir"], value["source"]
@@ -231,6 +259,14 @@ class HttpProcesses:
 
     async def _spend(self, charges: Sequence[Mapping[str, Any]], _: frames.Buffer) -> Reply:
         return Reply(self._limiter.spend_now([Charge(**charge) for charge in charges]))
+
+    async def _wake(self, value: Sequence[str], _: frames.Buffer) -> Reply:
+        service, version = value
+        await self._deployer.wake(service, version)
+        return Reply()
+
+    async def _deploy(self, value: Sequence[Any], _: frames.Buffer) -> Reply:
+        return await answer_deployment(self._deployer, value)
 
     async def _metrics(self, accept: str, _: frames.Buffer) -> Reply:
         await asyncio.gather(*(process.fetch_counts() for process in self._processes))
@@ -246,10 +282,34 @@ class HttpProcesses:
 
     def _changed(self, entry: Entry | None) -> None:
         for process in self._processes:
-            if entry is not None:
+            if entry is not None and not self._catalog.has(entry.name):
+                process.described.pop(entry.name, None)
+                process.tell(GONE, entry.name)
+            elif entry is not None:
                 process.push(entry)
             elif process.joined and process.link is not None:
                 process.link.tell(PROBLEMS, [asdict(problem) for problem in self._catalog.problems])
+
+    def _tell_services(self) -> None:
+        if self._processes:
+            table = self._services.to_plain()
+            for process in self._processes:
+                process.tell(SERVICES, table)
+
+    async def _let_go(self, service: str, version: str) -> bool:
+        """Have every process let go of a generation that none of them calls."""
+        answers = [self._asked_to_let_go(process, service, version) for process in self._processes]
+        return all(await asyncio.gather(*answers))
+
+    @staticmethod
+    async def _asked_to_let_go(process: HttpProcess, service: str, version: str) -> bool:
+        if process.link is None or not process.joined:
+            return True
+        try:
+            async with asyncio.timeout(COUNTS_TIMEOUT_S):
+                return bool((await process.link.ask(LET_GO, [service, version])).value)
+        except (TimeoutError, LinkClosed):
+            return False
 
     def _moved_here(self, run: Run) -> None:
         self._tell_moved(run.id)

@@ -1,6 +1,5 @@
 """The table of services: who answers, and when nobody does."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -143,15 +142,15 @@ async def test_a_generation_that_is_only_kept_is_woken(services, woken):
         await services.awake(services.choose("churn", "v2"))
 
 
-async def test_nobody_is_cut_off(services):
+async def test_nobody_is_cut_off(catalog, services):
     services.replace({"churn": Deployment("churn", {"v1": 1.0})}, [generation("v1")])
+    run(catalog, services, "v1")
     live = services.choose("churn")
     with services.using(live):
-        services.replace({"churn": Deployment("churn", {"v2": 1.0})}, [generation("v1"), generation("v2", 2)])
-        leaving = asyncio.create_task(services.left(live.kept))
-        await asyncio.sleep(0)
-        assert not leaving.done()
-    await leaving
+        assert not services.let_go("churn", "v1")
+    assert services.let_go("churn", "v1")
+    with pytest.raises(errors.ModelNotReady):
+        services.choose("churn").part("score")
 
 
 async def test_another_process_takes_the_table_over(catalog, services):

@@ -18,7 +18,7 @@ from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
-from deepaas_core.stores.memory import MemoryRunStore, MemoryTokenStore
+from deepaas_core.stores.memory import MemoryRunStore, MemoryServiceStore, MemoryTokenStore
 from deepaas_core.web import app as web_app
 
 
@@ -67,9 +67,12 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         await gatekeeper.look()
         watching.append(asyncio.create_task(gatekeeper.watch()))
         predictor = Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
-        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper)
-        opened.append((catalog, trainer))
+        publication = composition.publication_of(settings, MemoryServiceStore(), catalog, predictor, scratch)
+        published = publication.services, publication.deployer
+        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published)
+        opened.append((catalog, trainer, publication.deployer))
         catalog.start()
+        await publication.deployer.start()
         client = await aiohttp_client(Listening(web_app.Listener(application, settings)))
         await catalog.settled()
         client.scratch = scratch
@@ -79,7 +82,8 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
     yield start
     for task in watching:
         task.cancel()
-    for catalog, trainer in opened:
+    for catalog, trainer, deployer in opened:
+        await deployer.close()
         await trainer.close()
         await catalog.close(drain_s=2.0)
 
