@@ -182,6 +182,7 @@ class Inline:
             "target": self._launch.target,
             "max_result_bytes": self._launch.max_result_bytes,
             "guard": self._launch.guard,
+            "warm": self._launch.warm,
         }
         loop = asyncio.get_running_loop()
         try:
