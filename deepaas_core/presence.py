@@ -123,7 +123,7 @@ def main() -> int:
     """Speak for the server that started this."""
     server, address = sys.argv[1:]
     settings = Settings.from_plain(json.loads(os.environ.pop("DEEPAAS_CORE_PRESENCE")))
-    logs.configure(settings.log.level, settings.log.format)
+    logs.configure(settings.log.level, settings.log.format, settings.log.file)
     with suppress(StoreUnusable, KeyboardInterrupt):
         asyncio.run(Presence(settings, int(server), address).keep())
     return 0

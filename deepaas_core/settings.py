@@ -53,12 +53,20 @@ class Web:
     )
     public_url: str = setting("", "Where people and other servers reach this one; empty: `http://`, host and port.")
     base_path: str = setting("", "Path below which everything is served, for a proxy that keeps it.")
-    max_body_mb: int = setting(64, "Largest body held in memory, in MiB; more answers 413.", least=1)
-    max_upload_mb: int = setting(4096, "Largest upload, in MiB; uploads go to disk as they arrive.", least=1)
+    max_body_mb: float = setting(64, "Largest body held in memory, in MiB; more answers 413.", least=2**-20)
+    max_upload_mb: float = setting(4096, "Largest upload, in MiB; uploads go to disk as they arrive.", least=2**-20)
     body_timeout_s: float = setting(60.0, "Seconds a body may take; for uploads, seconds without progress.", least=0.1)
     keepalive_timeout_s: float = setting(75.0, "Seconds an idle connection is kept.", least=0)
     show_model_errors: bool = setting(False, "Tell clients the text of a model's exception, not only its type.")
     access_log: bool = setting(True, "Log a line for every request.")
+
+    @property
+    def max_body_bytes(self) -> int:
+        return round(self.max_body_mb * 2**20)
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return round(self.max_upload_mb * 2**20)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Workers:
     )
     timeout_s: float = setting(30.0, "Seconds a prediction may take before it answers 504.", least=0.01)
     startup_timeout_s: float = setting(120.0, "Seconds a model may take to load and warm up.", least=0.1)
+    warm: bool = setting(True, "Call the model's `warm` in each process before that counts as ready.")
     max_queue: int = setting(100, "Calls that may wait for a model; more answer 503 at once.", least=0)
     max_result_mb: int = setting(64, "Largest encoded result, in MiB.", least=1)
     restart_backoff_max_s: float = setting(30.0, "Longest pause, in seconds, before a model is tried again.", least=0.1)
@@ -270,6 +279,7 @@ class Log:
 
     level: Literal["debug", "info", "warning", "error"] = setting("info", "The least serious records to write.")
     format: Literal["auto", "text", "json"] = setting("auto", "Text for people, JSON lines for machines; auto: text.")
+    file: str = setting("", "File to write to instead; when it is moved away, a new one is begun.")
 
 
 @dataclass(frozen=True)
@@ -283,6 +293,9 @@ class Deepaas:
     doc_endpoint: bool = setting(True, "Show Swagger UI at `/api`, and its document at `/swagger.json`.")
     predict_endpoint: bool = setting(True, "Let clients of DEEPaaS predict; otherwise that answers 402.")
     train_endpoint: bool = setting(True, "Let clients of DEEPaaS train; otherwise that answers 402.")
+    debug_endpoint: bool = setting(
+        False, "Show at `/v2/debug/` what the server and the models print, to everybody who may call it."
+    )
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,29 @@ from rich.markup import escape
 from deepaas_core import app
 from deepaas_core.cli.terminal import Terminal
 from deepaas_core.domain.model import Problem
+from deepaas_core.errors import SettingsError
 from deepaas_core.executors.base import ExecutorState
 from deepaas_core.serving.catalog import Entry
-from deepaas_core.settings import Settings
+from deepaas_core.settings import Log, Settings
 from deepaas_core.telemetry import logs
 
 
 def serve(settings: Settings) -> int:
     """Serve until a signal ends it."""
-    logs.configure(settings.log.level, settings.log.format)
+    open_log(settings.log)
     return app.serve(settings, on_ready=announce)
+
+
+def open_log(settings: Log) -> None:
+    """Begin to write the log.
+
+    Raises:
+        SettingsError: Its file cannot be written.
+    """
+    try:
+        logs.configure(settings.level, settings.format, settings.file)
+    except OSError as error:
+        raise SettingsError(f"log.file: {settings.file} cannot be written: {error.strerror}.") from error
 
 
 def announce(url: str, entries: Sequence[Entry], problems: Sequence[Problem]) -> None:

@@ -55,6 +55,7 @@ class Launch:
         environment: Whose Python and libraries the model uses; None for the server's own.
         model_dir: Folder of the trained model it serves; None when there is none.
         scratch: Folder for the worker's temporary files.
+        warm: Whether the model's ``warm`` is called.
         guard: Address rules for ``predict_url``, as plain data.
         endpoint: What the worker is to know of the endpoint it answers; see ``domain.model.Source``.
     """
@@ -65,6 +66,7 @@ class Launch:
     model_dir: Path | None = None
     scratch: Path | None = None
     startup_timeout_s: float = 120.0
+    warm: bool = True
     max_result_bytes: int = 64 * 2**20
     guard: Mapping[str, Any] = field(default_factory=dict)
     endpoint: Mapping[str, Any] = field(default_factory=dict)
@@ -335,6 +337,7 @@ class Worker:
             "target": self.launch.target,
             "parent": os.getpid(),
             "max_result_bytes": self.launch.max_result_bytes,
+            "warm": self.launch.warm,
             "guard": self.launch.guard,
             "endpoint": self.launch.endpoint,
             "slots": [incoming, outgoing],

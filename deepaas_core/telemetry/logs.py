@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
+from logging.handlers import WatchedFileHandler
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -30,14 +31,18 @@ _ESCAPES = {
 }
 
 
-def configure(level: str, form: str = "auto") -> None:
-    """Write the log to standard error.
+def configure(level: str, form: str = "auto", file: str = "") -> None:
+    """Write the log to standard error, or to a file.
 
     Args:
         level: The least serious records to write, e.g. ``info``.
         form: ``text`` for people, ``json`` for machines; ``auto`` is text.
+        file: Its path; a new one is begun when it has been moved away. Empty means standard error.
+
+    Raises:
+        OSError: The file cannot be written.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else Text())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -63,6 +68,8 @@ def write_lines(logger: logging.Logger, lines: Sequence[str]) -> None:
         form = handler.formatter
         if isinstance(handler, logging.StreamHandler) and isinstance(form, Text | JsonLines):
             try:
+                if isinstance(handler, WatchedFileHandler):
+                    handler.reopenIfNeeded()
                 with handler.lock or nullcontext():
                     handler.stream.write("".join(f"{line}\n" for line in form.lines(record, lines)))
                     handler.flush()

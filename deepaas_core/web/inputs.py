@@ -436,7 +436,7 @@ async def read_body(request: web.Request, settings: Settings) -> bytearray:
 
 def _limit_bytes(request: web.Request, settings: Settings) -> int:
     """How long a body may be that is read as a whole; one that is said to be longer is refused at once."""
-    limit = max_body_bytes(request, settings.web.max_body_mb * 2**20)
+    limit = max_body_bytes(request, settings.web.max_body_bytes)
     if (request.content_length or 0) > limit:
         raise errors.PayloadTooLarge(limit)
     return limit

@@ -29,8 +29,8 @@ class Budget:
 
     def __init__(self, request: web.Request):
         limits = request.app[SETTINGS].web
-        self._may_hold = max_body_bytes(request, limits.max_body_mb * 2**20)
-        self._may_save = max_body_bytes(request, limits.max_upload_mb * 2**20)
+        self._may_hold = max_body_bytes(request, limits.max_body_bytes)
+        self._may_save = max_body_bytes(request, limits.max_upload_bytes)
         self._held = self._saved = 0
         self.patience_s = limits.body_timeout_s
 
