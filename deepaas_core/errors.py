@@ -25,7 +25,9 @@ turns a class into a status. The first line of a class's docstring is its public
     │   ├── EndpointNotFound
     │   ├── RolloutNotFound
     │   ├── InfrastructureNotFound
-    │   └── EnvironmentNotFound
+    │   ├── EnvironmentNotFound
+    │   ├── AutomationNotFound
+    │   └── ExecutionNotFound
     ├── Unauthenticated           no token where one is needed, or none that is good
     ├── Forbidden                 a good token whose scope does not reach this far
     ├── TooManyRequests           more than a limit allows
@@ -311,6 +313,34 @@ class TooManyRequests(DeepaasError):
 
     def __str__(self) -> str:
         return f"{self.what} Try again in {self.retry_after_s} s."
+
+
+class AutomationNotFound(NotFound):
+    """There is no such automation.
+
+    Attributes:
+        service: The service that has none of this name.
+        automation: The name that was asked for.
+    """
+
+    def __init__(self, service: str, automation: str):
+        super().__init__(f"Service {service!r} has no automation {automation!r}.")
+        self.service = service
+        self.automation = automation
+
+
+class ExecutionNotFound(NotFound):
+    """There is no such execution of an automation.
+
+    Attributes:
+        service: Whose automation it should have been.
+        execution: The id that was asked for.
+    """
+
+    def __init__(self, service: str, execution: str):
+        super().__init__(f"Service {service!r} has no execution {execution}.")
+        self.service = service
+        self.execution = execution
 
 
 class Conflict(DeepaasError):

@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from deepaas_core.domain.reports import Condition
-from deepaas_core.domain.service import Target
+from deepaas_core.domain.service import Service, Target
 
 
 class StepName(StrEnum):
@@ -96,6 +96,27 @@ class Automation:
         return tuple(step for step, wanted in asked.items() if wanted)
 
 
+def automations_of(service: Service) -> Mapping[str, Automation]:
+    """The automations of a service, by name.
+
+    Raises:
+        ValueError, KeyError, TypeError, InvalidInput: They are not as ``service.toml`` may say them.
+    """
+    return {name: _automation(name, told) for name, told in service.automations.items()}
+
+
+def _automation(name: str, told: Mapping[str, Any]) -> Automation:
+    more = dict(told)
+    train, drift = more.pop("train", None), more.pop("drift", None)
+    conditions = tuple(Condition.parse(text) for text in more.pop("check", ()))
+    if train is not None:
+        script, _, function = train.rpartition(":")
+        train = Target(script=script, function=function) if script else Target(model=function)
+    if drift is not None:
+        drift = DriftCheck(**{**drift, "features": tuple(drift.get("features", ()))})
+    return Automation(name, train=train, conditions=conditions, drift=drift, **more)
+
+
 #: What may stand in the version that an automation publishes.
 VARIABLES = ("version", "number", "date", "run")
 
@@ -163,7 +184,8 @@ class Execution:
         due: What it answers to, once only: the time of the schedule, or the run's id; its own id if it was asked for.
         base: The version out of which the new one is made.
         run: The training run, once there is one.
-        version: The new generation, once its name is settled.
+        version: The new generation, once there is one.
+        server: Which server does it; empty as long as none has taken it up, or where there is only one.
     """
 
     id: str
@@ -177,6 +199,7 @@ class Execution:
     state: ExecutionState = ExecutionState.RUNNING
     run: str | None = None
     version: str | None = None
+    server: str = ""
 
     @classmethod
     def of(

@@ -146,6 +146,7 @@ class Service:
         queries: What a generation is tested with.
         log: What its author says of the prediction log; see ``prediction_log.LogRules.over``.
         readme: Its ``README.md``: Markdown, a stranger's.
+        automations: What is done by itself, by name; see ``automation.automations_of``.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Service:
     queries: tuple[Query, ...] = ()
     log: Mapping[str, Any] = field(default_factory=dict)
     readme: str = ""
+    automations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as JSON-native data."""

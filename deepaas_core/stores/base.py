@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from deepaas_core.domain.access import ALL_NAMES, Names, Records, Rule, Token
+from deepaas_core.domain.automation import Execution
 from deepaas_core.domain.deployment import Deployment, Generation, Rollout
 from deepaas_core.domain.prediction_log import Label, LogEntry, Statistics, Wanted
 from deepaas_core.domain.service import Query
@@ -293,6 +294,46 @@ class ServiceStore(Protocol):
 
     async def revision(self) -> int:
         """A number that every change makes greater, but for steps of a rollout that change nothing for callers."""
+        ...
+
+
+class AutomationStore(Protocol):
+    """Keeps the executions of automations.
+
+    As with runs, what a call has stored when it returns stays, and every method raises ``StoreUnavailable`` when the
+    records cannot be reached right now.
+    """
+
+    async def add(self, execution: Execution) -> bool:
+        """Keep a new execution; whether it was stored, which it is not if its automation has answered to its cause."""
+        ...
+
+    async def get(self, service: str, execution_id: str) -> Execution:
+        """One execution.
+
+        Raises:
+            ExecutionNotFound: The service has none of this id.
+        """
+        ...
+
+    async def list(self, service: str, automation: str | None = None, limit: int = 100) -> Sequence[Execution]:
+        """The last executions of a service, or of one of its automations, newest first."""
+        ...
+
+    async def open(self) -> Sequence[Execution]:
+        """The executions that are not over, of all services and servers, oldest first."""
+        ...
+
+    async def last(self, service: str, automation: str, cause: str) -> Execution | None:
+        """The newest execution of an automation that has this kind of cause."""
+        ...
+
+    async def replace(self, old: Execution, new: Execution) -> bool:
+        """Store ``new`` if the execution still is as ``old``; gives whether it was stored."""
+        ...
+
+    async def forget(self, service: str) -> None:
+        """Forget all executions of a service."""
         ...
 
 
