@@ -25,6 +25,7 @@ from deepaas_core.executors.process import Launch
 from deepaas_core.executors.streaming import Pieces
 from deepaas_core.executors.worker import serve
 from deepaas_core.executors.worker.calling import Answer, Caller
+from deepaas_core.executors.worker.loading import is_script
 from deepaas_core.executors.worker.raised import Refusal
 
 
@@ -181,9 +182,12 @@ class Inline:
         config = {
             "target": self._launch.target,
             "max_result_bytes": self._launch.max_result_bytes,
-            "guard": self._launch.guard,
             "warm": self._launch.warm,
+            "guard": self._launch.guard,
         }
+        if is_script(self._launch.target):  # it changes the folder, and what ``__main__`` is
+            self._change(ExecutorState.FAILED, "A script needs a process of its own (workers.executor).")
+            return
         loop = asyncio.get_running_loop()
         try:
             self._caller, self.description = await loop.run_in_executor(self._threads, serve.prepare, config)

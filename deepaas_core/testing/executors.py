@@ -26,6 +26,12 @@ def said(words: str, fail_at: int = -1, forever: bool = False, stream: bool = Tr
     return Call(Capability.PREDICT, values, stream=stream, timeout_s=20.0)
 
 
+def records(*each: Any, timeout_s: float = 20.0) -> Call:
+    """A call of ``predict`` with these records."""
+    body = json.dumps(each).encode()
+    return Call(Capability.PREDICT, payload={"form": "records"}, body=body, timeout_s=timeout_s)
+
+
 def answer(result: Result) -> Any:
     """The JSON value of a result."""
     return json.loads(result.body)
@@ -146,6 +152,29 @@ class ExecutorContract:
         for _ in range(300):
             await anext(result.pieces)
         result.pieces.close()
+
+    async def test_many_records_get_an_answer_each_in_their_order(self, started: Executor) -> None:
+        each = [{"number": number} for number in range(200)]
+        result = await started.call(records(*each))
+        assert answer(result) == each
+        assert not result.refused
+
+    async def test_no_records_get_no_answers(self, started: Executor) -> None:
+        assert answer(await started.call(records())) == []
+
+    async def test_a_record_that_fails_spoils_no_other(self, started: Executor) -> None:
+        failing = {"do": "raise", "kind": "ValueError", "text": "too blue"}
+        result = await started.call(records({"a": 1}, failing, {"do": "complex"}, {"a": 2}))
+        assert answer(result) == [{"a": 1}, None, None, {"a": 2}]
+        assert sorted(result.refused) == [1, 2]
+        failure, unencodable = result.refused[1], result.refused[2]
+        assert isinstance(failure, errors.ModelFailure)
+        assert (failure.kind, failure.message) == ("ValueError", "too blue")
+        assert isinstance(unencodable, errors.UnencodableResult)
+
+    async def test_what_is_no_list_of_records_is_refused(self, started: Executor) -> None:
+        with pytest.raises(errors.MalformedBody):
+            await started.call(records({"a": 1}, 2))
 
     async def test_refuses_calls_after_it_was_closed(self, started: Executor) -> None:
         await started.close(drain_s=1.0)

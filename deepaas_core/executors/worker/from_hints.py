@@ -129,13 +129,11 @@ def _upload(value: Any) -> Any:
 
 def _array(_: type, value: Any) -> Any:
     numpy = sys.modules["numpy"]
-    array = value if isinstance(value, numpy.ndarray) else numpy.asarray(value)
-    if array.dtype == object:
-        numbers = isinstance(value, list) and all(one is None or isinstance(one, (int, float)) for one in value)
-        if not numbers:
-            raise ValueError("Must be a list of numbers or of equally long lists.")
-        return array.astype(float)  # null is NaN
-    return array
+    try:
+        array = numpy.asarray(value)
+        return array.astype(float) if array.dtype == object else array  # with null among numbers, which is NaN
+    except (TypeError, ValueError):
+        raise ValueError("Must be a list of values of one type, or of equally long lists.") from None
 
 
 def _table(hint: type, value: Any) -> Any:

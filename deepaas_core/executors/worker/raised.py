@@ -95,6 +95,8 @@ def _http_code(error: Any) -> Optional[int]:
 
 def _words(error: Any, code: int) -> "tuple[str, str]":
     """An HTTP exception's short reason, and what else it says."""
+    if hasattr(error, "http_status_code"):
+        return "", told(error)["message"]
     data = getattr(error, "data", None)  # of flask-restplus
     if isinstance(data, dict) and data.get("message"):
         return str(getattr(error, "name", "")), str(data["message"])

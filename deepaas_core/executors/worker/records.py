@@ -99,13 +99,17 @@ class Records:
         if script.gather is not None:
             name, gather = script.gather
             return None if name in first else gather
-        positional = shape_of(script.predict).positional
-        if not positional or positional[0] in first:
+        shape = shape_of(script.predict)
+        name = next(iter(shape.positional), None)
+        if name is None or name in first:
             return None
         hint = _hint(script.predict)
-        if len(positional) > 1 and not MANY.fullmatch(positional[0]) and "DataFrame" not in str(hint):
+        needs_more = (
+            sum(one.default is one.empty and one.name in shape.positional for one in shape.parameters or ()) > 1
+        )
+        if needs_more and not MANY.fullmatch(name) and "DataFrame" not in str(hint):
             return None
-        return _gather_as(hint, positional[0], self._inputs)
+        return _gather_as(hint, name, self._inputs)
 
     def _together(
         self,

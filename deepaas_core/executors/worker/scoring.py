@@ -90,7 +90,7 @@ def _single(value: Any, output: Mapping[str, Any]) -> _Found:
         told = _told(value, name)
         return _classified(None, value if told is None else told, output)
     if _has_classes(output):
-        if isinstance(value, tuple) and len(value) == 2 and _is_many(value[1]):
+        if isinstance(value, tuple) and len(value) == 2 and _is_many_or_mapping(value[1]):
             return _classified(_scalar(value[0]), value[1], output)
         if _is_many(value) and len(value) > 1:
             return _classified(None, value, output)
