@@ -176,7 +176,7 @@ async def _check(request: web.Request, principal: Principal, need: Need, name: s
     else:
         allowed = principal.may_any(need.any_of, name)
         if not allowed and principal.token and not principal.sees(name):
-            raise errors.ModelNotFound(name)
+            raise errors.ModelNotFound(name) if "model" in request.match_info else errors.ServiceNotFound(name)
     if not allowed:
         raise _refusal(principal, *need.any_of)
     return name
