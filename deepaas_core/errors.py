@@ -65,7 +65,8 @@ turns a class into a status. The first line of a class's docstring is its public
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -637,3 +638,9 @@ class EnvironmentFailed(DeepaasError):
 
 class SettingsError(DeepaasError):
     """A setting cannot be used."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known name that comes closest; empty if none does."""
+    close = difflib.get_close_matches(name, list(known), n=1) if len(name) <= 100 else ()
+    return f" Did you mean {close[0]!r}?" if close else ""

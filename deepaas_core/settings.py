@@ -7,18 +7,17 @@ and four sources: command line over environment over TOML file over default. A s
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import math
 import re
 import tomllib
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from deepaas_core.errors import SettingsError
+from deepaas_core.errors import SettingsError, did_you_mean
 
 PREFIX = "DEEPAAS_CORE_"
 #: Settings that everybody types have a short name as well.
@@ -378,9 +377,23 @@ class Settings:
 
     @classmethod
     def from_arguments(
-        cls, given: argparse.Namespace, environ: Mapping[str, str], file: Path | None = None
+        cls,
+        given: argparse.Namespace,
+        environ: Mapping[str, str],
+        file: Path | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> Settings:
-        """Read the settings when the command line has been parsed by a parser that ``add_arguments`` filled."""
+        """Read the settings when the command line has been parsed by a parser that ``add_arguments`` filled.
+
+        Args:
+            given: What was on the command line, by the names of the settings.
+            environ: Environment variables.
+            file: See ``load``.
+            defaults: What a command has in place of our own defaults, by the names of the settings.
+
+        Raises:
+            SettingsError: See ``load``.
+        """
         named = getattr(given, "config", None) or environ.get(PREFIX + "CONFIG")
         path = file or (Path(named) if named else None)
         tables = _read_file(path) if path else {}
@@ -388,7 +401,7 @@ class Settings:
         groups = {}
         for group in _groups():
             table = tables.pop(group.name, {})
-            groups[group.name] = _load_group(group, table, environ, given, str(path))
+            groups[group.name] = _load_group(group, table, environ, given, str(path), defaults or {})
         if tables:
             known = [group.name for group in _groups()] + ["model", "infrastructure"]
             raise SettingsError(
@@ -426,12 +439,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def parser_flags(parser: argparse.ArgumentParser) -> list[str]:
     """Every flag a parser knows."""
     return [flag for action in parser._actions for flag in action.option_strings]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the known name that comes closest; empty if none does."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def describe() -> Iterator[Setting]:
@@ -536,11 +543,22 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"The settings file {path} is not valid TOML: {error}.") from error
 
 
-def _load_group(group: _Group, table: Any, environ: Mapping[str, str], given: argparse.Namespace, path: str) -> Any:
+def _load_group(
+    group: _Group,
+    table: Any,
+    environ: Mapping[str, str],
+    given: argparse.Namespace,
+    path: str,
+    defaults: Mapping[str, Any],
+) -> Any:
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: [{group.name}] must be a table.")
     hints = get_type_hints(group.type)
-    values = _defaults(group, environ) | _from_table(group.type, hints, table, f"{path}: {group.name}")
+    values = _defaults(group, environ)
+    values |= {
+        item.name: defaults[name] for item in fields(group.type) if (name := f"{group.name}.{item.name}") in defaults
+    }
+    values |= _from_table(group.type, hints, table, f"{path}: {group.name}")
     for item in fields(group.type):
         name = f"{group.name}.{item.name}"
         described = Setting(name, "", None, "", _SHORT_OF.get(name, ""))

@@ -14,8 +14,8 @@ from importlib import import_module
 
 from deepaas_core import __version__
 from deepaas_core.cli.exits import Exit
-from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsError
-from deepaas_core.settings import Settings, add_arguments, did_you_mean, parser_flags
+from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsError, did_you_mean
+from deepaas_core.settings import Settings, add_arguments, parser_flags
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
 _COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "environment", "token", "access")

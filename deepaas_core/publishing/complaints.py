@@ -8,8 +8,8 @@ from typing import Any
 
 import jsonschema
 
+from deepaas_core.errors import did_you_mean
 from deepaas_core.publishing.grammar import SCHEMA
-from deepaas_core.settings import did_you_mean
 
 Place = tuple[str | int, ...]
 #: Where, and a sentence.

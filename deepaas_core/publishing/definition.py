@@ -11,12 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Query, Service, Target
-from deepaas_core.errors import DefinitionRefused, Fault
+from deepaas_core.errors import DefinitionRefused, Fault, did_you_mean
 from deepaas_core.publishing import scripts
 from deepaas_core.publishing.complaints import Complaint, Place, complaints_of
 from deepaas_core.publishing.grammar import FILE, KINDS
 from deepaas_core.publishing.places import Places
-from deepaas_core.settings import did_you_mean
 
 MAX_FILE_BYTES = 2**20
 #: What JSON, and so the worker line, can carry.

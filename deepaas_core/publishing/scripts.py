@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepaas_core.errors import Fault
-from deepaas_core.settings import did_you_mean
+from deepaas_core.errors import Fault, did_you_mean
 
 _R_FUNCTION = re.compile(r"^\s*`?([A-Za-z.][\w.]*)`?\s*(?:<<?-|=)\s*(function\b|\\\(|\S)", re.MULTILINE)
 _R_ELSEWHERE = re.compile(r"\b(?:source|library|require|load|attach|assign)\s*\(")
