@@ -18,6 +18,9 @@ from deepaas_core.publishing.grammar import FILE, KINDS
 from deepaas_core.publishing.places import Places
 
 MAX_FILE_BYTES = 2**20
+README = "README.md"
+#: What of it is shown.
+MAX_README_BYTES = 2**16
 #: What JSON, and so the worker line, can carry.
 _INTEGERS = range(-(2**63), 2**64)
 _MAX_FAULTS = 50
@@ -107,7 +110,19 @@ class _Reader:
             description=plain.get("description", ""),
             endpoints=endpoints,
             queries=tuple(queries),
+            readme=self._readme(),
         )
+
+    def _readme(self) -> str:
+        try:
+            with (self._folder / README).open("rb") as file:
+                text = file.read(MAX_README_BYTES).decode("utf-8-sig", "replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            self.faults.append(Fault(README, 0, "", f"It cannot be read: {error.strerror}."))
+            return ""
+        return text.replace("\r\n", "\n").replace("\0", "\ufffd")
 
     def _is_sound(self, place: Place) -> bool:
         return not any(where[: len(place)] == place for where, _ in self.complaints)

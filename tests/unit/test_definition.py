@@ -109,6 +109,16 @@ def test_what_was_read_survives_being_kept(folder: Path):
     assert Service.from_plain(service.to_plain()) == service
 
 
+@pytest.mark.parametrize(
+    "content, text",
+    [(b"# Risk\r\n", "# Risk\n"), (b"\xef\xbb\xbfa\0b\xff", "a\ufffdb\ufffd"), (b"x" * 100_000, "x" * 65_536)],
+)
+def test_its_readme_is_read(folder: Path, content: bytes, text: str):
+    (folder / "service.toml").write_text(MINIMAL)
+    (folder / "README.md").write_bytes(content)
+    assert read(folder).readme == text
+
+
 def test_the_first_variant_is_the_default_one(folder: Path):
     service = read_text(folder, CREDIT.replace('default = "forest"', ""))
 
