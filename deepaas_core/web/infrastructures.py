@@ -58,13 +58,9 @@ async def copy_to(there: Infrastructure, generation: Generation, archive: Path, 
 
 async def _publish(other: _Other, path: str, generation: Generation, archive: Path) -> None:
     with archive.open("rb") as file:
-        status, answer = await other.try_to_ask(
-            "POST",
-            f"{path}/generations",
-            params={"version": generation.version, "notes": generation.notes},
-            headers={"Content-Type": "application/zip"},
-            data=file,
-        )
+        form = aiohttp.FormData({"version": generation.version, "notes": generation.notes})
+        form.add_field("file", file, filename="archive.zip", content_type="application/zip")
+        status, answer = await other.try_to_ask("POST", f"{path}/generations", data=form)
     if status == _CONFLICT:
         known = await other.ask("GET", f"{path}/generations/{quote(generation.version)}")
         if known.get("digest") != generation.digest:

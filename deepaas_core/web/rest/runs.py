@@ -76,7 +76,7 @@ async def cancel_run(request: web.Request) -> web.Response:
 
 async def delete_run(request: web.Request) -> web.Response:
     """End a run; or, with ``purge``, delete one that is over, with everything it left."""
-    if not yes_or_no(request, "purge"):
+    if not yes_or_no("purge", request.query.get("purge")):
         return await cancel_run(request)
     await request.app[TRAINER].purge(request.match_info["run"])
     return web.Response(status=204)
@@ -170,7 +170,7 @@ async def get_run_log(request: web.Request) -> web.StreamResponse:
     With ``follow`` the answer goes on with what the run prints from now on, and ends when the run is over.
     """
     first, limit = _wanted(request.headers.get("Range", ""))
-    if yes_or_no(request, "follow"):
+    if yes_or_no("follow", request.query.get("follow")):
         return await _follow_log(request, first)
     wanted = MAX_LOG_BYTES if limit is None else limit
     piece = await request.app[TRAINER].read_log(request.match_info["run"], first, wanted)
@@ -290,16 +290,15 @@ def whole_number(name: str, text: str | None, default: int, most: int) -> int:
     return int(text)
 
 
-def yes_or_no(request: web.Request, name: str) -> bool:
-    """A query parameter that is true or false, which it is by default.
+def yes_or_no(name: str, text: str | None) -> bool:
+    """A parameter that is true or false, which it is where it is not given.
 
     Raises:
         InvalidInput: It is neither.
     """
-    text = request.query.get(name, "false").lower()
-    if text not in ("true", "false", "1", "0"):
+    if text is not None and text.lower() not in ("true", "false", "1", "0"):
         raise InvalidInput([Issue(f"/{name}", "Must be true or false.")])
-    return text in ("true", "1")
+    return text is not None and text.lower() in ("true", "1")
 
 
 def _moment(name: str, text: str | None) -> datetime | None:

@@ -89,8 +89,7 @@ async def publish(request: web.Request) -> web.Response:
     """Make a generation of the archive in the body; it is kept for good when this is answered."""
     if not request.app[SETTINGS].services.publish:
         raise errors.Forbidden("Publishing over the network is switched off here (services.publish).")
-    service, query = request.match_info["service"], request.query
-    wish = Wish(query.get("version", ""), query.get("notes", ""), yes_or_no(request, "unique"))
+    service, said = request.match_info["service"], dict(request.query)
     with Folder(request.app[SCRATCH]) as own:
         path = own.new_file("archive")
         if request.content_type == "multipart/form-data":
@@ -98,13 +97,13 @@ async def publish(request: web.Request) -> web.Response:
             await read_form(request, receiver, receiver.budget)
             if receiver.saved is None:
                 raise errors.InvalidInput([errors.Issue("/file", "Must be an archive.")])
-            path = receiver.saved.path
+            path, said = receiver.saved.path, said | receiver.texts()
         elif request.content_type in (*_ARCHIVES, _ANY_BYTES):
             await save_body(request, path, Budget(request))
         else:
-            raise errors.UnsupportedMedia(
-                f"An archive comes as {', '.join(_ARCHIVES)}, or as the field `file` of a form."
-            )
+            kinds = ", ".join(_ARCHIVES)
+            raise errors.UnsupportedMedia(f"An archive comes as {kinds}, or as the field `file` of a form.")
+        wish = Wish(said.get("version", ""), said.get("notes", ""), yes_or_no("unique", said.get("unique")))
         published = await request.app[DEPLOYER].publish(path, service, wish)
     location = f"{base_of(request)}{GENERATION.format(service=service, version=published.version)}"
     return json_response(_generation(published, request), status=201, Location=location)
@@ -399,21 +398,27 @@ def _read_queries(asked: Mapping[str, Any]) -> Sequence[Query]:
 
 
 class _Archive:
-    """Takes the one file of a form."""
+    """Takes the one file of a form, and what is said beside it."""
 
     def __init__(self, folder: Folder, budget: Budget):
         self.budget = budget
         self.saved: Saved | None = None
         self._folder = folder
+        self._texts: dict[str, Held] = {}
 
     def begin(self, part: MultipartSegment) -> Held | Saved:
-        if not part.filename or self.saved is not None:
-            return Held(self.budget)
-        self.saved = Saved(self._folder.new_file("archive"), self.budget)
-        return self.saved
+        if part.filename and self.saved is None:
+            self.saved = Saved(self._folder.new_file("archive"), self.budget)
+            return self.saved
+        held = self._texts[part.name] = Held(self.budget)
+        return held
 
     def end(self, part: MultipartSegment, content: Held | Saved) -> None:
         """Nothing more is to be done with it."""
+
+    def texts(self) -> dict[str, str]:
+        """What is said beside the file, by name."""
+        return {name: held.content.decode("utf-8", "replace") for name, held in self._texts.items()}
 
 
 ROUTES = [

@@ -1,0 +1,320 @@
+"""Services over the native API: published, deployed, split, rolled back, tested, withdrawn."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import zipfile
+
+import pytest
+
+from tests.services import DEFINITION, answering, checked, packed
+
+SERVICE = "/api/v1/services/churn"
+ZIP = {"Content-Type": "application/zip"}
+
+
+async def publish(client, archive: bytes, status: int = 201, **query: str):
+    response = await client.post(f"{SERVICE}/generations", data=archive, headers=ZIP, params=query)
+    document = await response.json()
+    assert response.status == status, document
+    return document
+
+
+async def settled(client, response):
+    """The rollout that was asked for, when it is over."""
+    rollout = await response.json()
+    assert response.status == 202, rollout
+    while rollout["state"] not in ("live", "failed"):
+        await asyncio.sleep(0.02)
+        rollout = await (await client.get(rollout["links"]["self"])).json()
+    return rollout
+
+
+async def deploy(client, **shares: float):
+    return await settled(client, await client.put(f"{SERVICE}/deployment", json={"shares": shares}))
+
+
+async def read(client, path: str = "", status: int = 200):
+    response = await client.get(SERVICE + path)
+    assert response.status == status, await response.text()
+    return await response.json()
+
+
+async def problem(response, status: int) -> dict:
+    document = await response.json()
+    assert response.status == status, document
+    assert response.content_type == "application/problem+json"
+    return document
+
+
+async def test_versions_follow_one_another(serve):
+    client = await serve()
+    assert [(await publish(client, answering(n)))["version"] for n in range(3)] == ["v1", "v2", "v3"]
+    assert (await publish(client, answering(4), version="v7"))["version"] == "v7"
+    assert (await publish(client, answering(5)))["version"] == "v8"
+    assert [each["number"] for each in (await read(client, "/generations"))["generations"]] == [1, 2, 3, 4, 5]
+
+
+async def test_a_unique_version_gets_a_number(serve):
+    client = await serve()
+    versions = [(await publish(client, answering(0), version="auto", unique="true"))["version"] for _ in range(3)]
+    assert versions == ["auto", "auto1", "auto2"]
+
+
+async def test_the_same_content_has_the_same_digest(serve):
+    client = await serve()
+    one, two, three = [await publish(client, archive) for archive in (answering(1), answering(1), answering(2))]
+    assert one["digest"] == two["digest"] != three["digest"]
+
+
+async def test_a_version_is_never_published_twice(serve):
+    client = await serve()
+    await publish(client, answering(1), version="v1")
+    told = await publish(client, answering(2), version="v1", status=409)
+    assert told["type"] == "/problems/version-taken"
+
+
+async def test_an_archive_comes_as_a_form_too(serve):
+    import aiohttp
+
+    client = await serve()
+    form = aiohttp.FormData({"notes": "long " * 2000, "version": "first"})
+    form.add_field("file", answering(1), filename="churn.zip")
+    response = await client.post(f"{SERVICE}/generations", data=form)
+    assert response.status == 201, await response.text()
+    assert (await response.json())["version"] == "first"
+    assert len((await read(client, "/generations/first"))["notes"]) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "said"),
+    [
+        (b"", "application/zip", 422, "archive-refused"),
+        (b"nonsense", "application/zip", 422, "archive-refused"),
+        (b"{}", "application/json", 415, "unsupported-media"),
+        (packed(definition="name = 3"), "application/zip", 422, "definition-refused"),
+        (packed(definition=DEFINITION.replace("predict", "other")), "application/zip", 422, "definition-refused"),
+    ],
+)
+async def test_what_cannot_be_published_is_said(serve, body, kind, status, said):
+    client = await serve()
+    response = await client.post(f"{SERVICE}/generations", data=body, headers={"Content-Type": kind})
+    assert (await problem(response, status))["type"] == f"/problems/{said}"
+    assert (await (await client.get("/api/v1/services")).json())["services"] == []
+
+
+@pytest.mark.parametrize("query", [{"version": "../x"}, {"version": "a b"}, {"notes": "\0"}, {"unique": "2"}])
+async def test_names_that_cannot_be_used_are_named(serve, query):
+    client = await serve()
+    response = await client.post(f"{SERVICE}/generations", data=answering(1), headers=ZIP, params=query)
+    told = await problem(response, 422)
+    assert told["errors"][0]["pointer"].lstrip("/") in query
+
+
+async def test_publishing_can_be_switched_off(serve):
+    client = await serve("--no-services-publish")
+    response = await client.post(f"{SERVICE}/generations", data=answering(1), headers=ZIP)
+    assert "services.publish" in (await problem(response, 403))["detail"]
+
+
+async def test_a_deployed_generation_is_live(serve):
+    client = await serve()
+    await publish(client, answering(1), notes="The first one.")
+    rollout = await deploy(client, v1=1)
+    assert (rollout["state"], rollout["before"]) == ("live", {})
+    document = await read(client)
+    assert document["shares"] == {"v1": 1.0}
+    assert document["endpoints"] == [{"name": "score", "kind": "function", "help": ""}]
+    generation = await read(client, "/generations/v1")
+    assert (generation["state"], generation["share"], generation["notes"]) == ("ready", 1.0, "The first one.")
+    assert (await client.get("/readyz")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"shares": {"v1": 0.5}}, "/shares"),
+        ({"shares": {}}, "/shares"),
+        ({"shares": {"v1": 0.5, "v9": 0.5}}, "/shares/v9"),
+        ({"shares": {"v1": "1"}}, "/shares/v1"),
+        ({"shares": {"v1": True}}, "/shares/v1"),
+        ({"shares": {"v1": 1.5, "v2": -0.5}}, "/shares/v1"),
+        ({"shares": [1]}, "/shares"),
+        ({"version": 1}, "/version"),
+        ({"version": "v1", "shares": {"v1": 1}}, ""),
+        ({}, ""),
+    ],
+)
+async def test_shares_that_cannot_be_used_are_named(serve, body, pointer):
+    client = await serve()
+    for _ in range(2):
+        await publish(client, answering(1))
+    told = await problem(await client.put(f"{SERVICE}/deployment", json=body), 422)
+    assert told["errors"][0]["pointer"] == pointer
+
+
+async def test_a_generation_that_does_not_start_leaves_the_old_one_live(serve):
+    client = await serve()
+    await publish(client, answering(1))
+    await deploy(client, v1=1)
+    await publish(client, packed("import no_such_module\ndef predict(): ...\n"))
+    rollout = await deploy(client, v2=1)
+    assert rollout["state"] == "failed"
+    assert "no_such_module" in rollout["reason"]
+    assert (await read(client, "/deployment"))["shares"] == {"v1": 1.0}
+    assert (await read(client, "/generations/v2"))["state"] == "stopped"
+
+
+async def test_a_generation_that_fails_its_test_queries_does_not_go_live(serve):
+    client = await serve()
+    await publish(client, checked(expected=1, answer=2))
+    rollout = await deploy(client, v1=1)
+    assert rollout["state"] == "failed"
+    assert "2 instead of 1" in rollout["reason"]
+    assert (await read(client, "/deployment"))["shares"] == {}
+
+
+async def test_a_rollback_goes_to_the_shares_before(serve):
+    client = await serve()
+    for n in (1, 2):
+        await publish(client, answering(n))
+    await deploy(client, v1=0.3, v2=0.7)
+    await deploy(client, v2=1)
+    await settled(client, await client.post(f"{SERVICE}/rollback"))
+    assert (await read(client, "/deployment"))["shares"] == {"v1": 0.3, "v2": 0.7}
+    states = [each["state"] for each in (await read(client, "/rollouts"))["rollouts"]]
+    assert states == ["live"] * 3
+
+
+async def test_there_must_be_something_to_go_back_to(serve):
+    client = await serve()
+    await publish(client, answering(1))
+    await problem(await client.post(f"{SERVICE}/rollback"), 409)
+    await deploy(client, v1=1)
+    await problem(await client.post(f"{SERVICE}/rollback"), 409)
+
+
+async def test_what_is_live_cannot_be_deleted_and_the_rest_can(serve):
+    client = await serve()
+    for n in (1, 2):
+        await publish(client, answering(n))
+    await deploy(client, v1=1)
+    told = await problem(await client.delete(f"{SERVICE}/generations/v1"), 409)
+    assert told["type"] == "/problems/generation-in-use"
+    assert (await client.delete(f"{SERVICE}/generations/v2")).status == 204
+    await problem(await client.delete(f"{SERVICE}/generations/v2"), 404)
+    await problem(await client.delete(SERVICE), 409)
+    assert (await client.post(f"{SERVICE}/disable")).status == 200
+    assert (await client.delete(SERVICE)).status == 204
+    await problem(await client.get(SERVICE), 404)
+
+
+async def test_what_was_published_can_be_had_again(serve):
+    client = await serve()
+    await publish(client, answering(1))
+    response = await client.get(f"{SERVICE}/generations/v1/archive")
+    content = await response.read()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["score.py", "service.toml", "MANIFEST.sha256"]
+    assert (await publish(client, content))["digest"] == (await read(client, "/generations/v1"))["digest"]
+
+
+async def test_generations_are_compared_file_by_file(serve):
+    client = await serve()
+    await publish(client, packed(old__txt="x", same__txt="x"))
+    await publish(client, packed("def predict(): ...", new__txt="x", same__txt="x"))
+    found = await read(client, "/generations/v2/diff")
+    assert (found["with"], found["added"], found["removed"], found["changed"], found["definition"]) == (
+        "v1",
+        ["new.txt"],
+        ["old.txt"],
+        ["score.py"],
+        False,
+    )
+    assert await read(client, "/generations/v1/diff?with=v2") == found | {
+        "generation": "v1",
+        "with": "v2",
+        "added": ["old.txt"],
+        "removed": ["new.txt"],
+    }
+    await problem(await client.get(f"{SERVICE}/generations/v1/diff"), 422)
+
+
+async def test_test_queries_are_stored_and_asked(serve):
+    client = await serve()
+    await publish(client, packed("def predict(x: float):\n    return {'double': 2 * x, 'more': 1}\n"))
+    good = {"endpoint": "score", "name": "good", "arguments": {"x": 2}, "expected": {"double": 4.0000001}}
+    bad = {"endpoint": "score", "name": "bad", "arguments": {"x": 3}, "expected": {"double": 5}, "tolerance": 0.5}
+    stored = await client.put(f"{SERVICE}/queries", json={"queries": [good]})
+    assert stored.status == 200
+    assert (await deploy(client, v1=1))["state"] == "live"
+    await client.post(f"{SERVICE}/queries", json={"queries": [bad]})
+    assert [each["name"] for each in (await read(client, "/queries"))["queries"]] == ["good", "bad"]
+    response = await client.post(f"{SERVICE}/test")
+    document = await response.json()
+    assert (document["passed"], document["failed"]) == (1, 1)
+    assert response.headers["X-Service-Generation"] == "v1"
+    assert document["outcomes"][1]["problem"].endswith("instead of 5.")
+    asked = await client.post(f"{SERVICE}/generations/v1/test", json={"queries": [good]})
+    assert (await asked.json())["failed"] == 0
+
+
+async def test_a_draft_is_tested_before_it_is_deployed_and_stops_by_itself(serve):
+    client = await serve("--services-idle-s", "0.2")
+    await publish(client, checked(expected=1, answer=1))
+    document = await (await client.post(f"{SERVICE}/generations/v1/test")).json()
+    assert (document["passed"], document["failed"]) == (1, 0)
+    while (await read(client, "/generations/v1"))["state"] != "stopped":
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"queries": 3}, {"queries": [{}]}, {"queries": [{"endpoint": "score", "tolerance": -1}]}, {"other": 1}],
+)
+async def test_test_queries_that_are_none_are_named(serve, body):
+    client = await serve()
+    await publish(client, answering(1))
+    told = await problem(await client.put(f"{SERVICE}/queries", json=body), 422)
+    assert told["errors"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("GET", "/generations"),
+        ("GET", "/generations/v1"),
+        ("DELETE", "/generations/v1"),
+        ("GET", "/generations/v1/archive"),
+        ("GET", "/generations/v1/diff"),
+        ("GET", "/generations/v1/log"),
+        ("POST", "/generations/v1/test"),
+        ("GET", "/deployment"),
+        ("PUT", "/deployment"),
+        ("POST", "/rollback"),
+        ("POST", "/enable"),
+        ("POST", "/disable"),
+        ("GET", "/rollouts"),
+        ("GET", "/rollouts/1"),
+        ("GET", "/queries"),
+        ("POST", "/test"),
+    ],
+)
+async def test_what_is_not_there_is_not_found(serve, method, path):
+    client = await serve()
+    json = {"version": "v1"} if method == "PUT" else None
+    await problem(await client.request(method, SERVICE + path, json=json), 404)
+    await publish(client, answering(1))
+    if "v1" in path:
+        await problem(await client.request(method, SERVICE + path.replace("v1", "v2"), json=json), 404)
+
+
+async def test_a_service_can_only_be_copied_to_where_the_settings_say(serve):
+    client = await serve()
+    await publish(client, answering(1))
+    told = await problem(await client.post(f"{SERVICE}/copy", json={"infrastructure": "prod"}), 404)
+    assert told["type"] == "/problems/infrastructure-not-found"
+    assert (await (await client.get("/api/v1/infrastructures")).json()) == {"infrastructures": []}
