@@ -109,11 +109,8 @@ class Arguments(Mapping[str, Argument]):
         return self._loaded(self._schema, values)
 
     def _loaded(self, schema: marshmallow.Schema, values: Mapping[str, Any]) -> dict[str, Any]:
-        undeclared = values.keys() - self._by_key.keys() if self.any_other else ()
-        if undeclared:
-            declared: Mapping[str, Any] = {key: values[key] for key in values if key not in undeclared}
-        else:
-            declared = values
+        undeclared = [key for key in values if key not in self._by_key] if self.any_other else []
+        declared = {key: values[key] for key in values if key in self._by_key} if undeclared else values
         try:
             loaded: dict[str, Any] = schema.load(declared)
             for key in undeclared:

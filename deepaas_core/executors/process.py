@@ -527,8 +527,8 @@ class Worker:
         return ticket.pieces
 
 
-class _Nobody:
-    """The owner of a worker that gets no calls."""
+class Nobody:
+    """The owner of a worker that gets no calls but its own."""
 
     def __init__(self) -> None:
         self.shelf = Shelf(0)
@@ -546,7 +546,7 @@ async def describe(launch: Launch) -> Mapping[str, Any]:
     Raises:
         StartFailed: It does not come up.
     """
-    worker = Worker(launch, _Nobody())
+    worker = Worker(launch, Nobody())
     try:
         return await worker.start()
     finally:

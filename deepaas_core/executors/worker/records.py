@@ -97,8 +97,8 @@ class Records:
     def _gathering(self, script: Script, first: Record) -> Optional[Callable[[list[Record]], Any]]:
         """What makes of records that which the function's first parameter takes; None if it takes them one by one."""
         if script.gather is not None:
-            name, gather = script.gather
-            return None if name in first else gather
+            table, gather = script.gather
+            return None if table in first else gather
         shape = shape_of(script.predict)
         name = next(iter(shape.positional), None)
         if name is None or name in first:
