@@ -50,6 +50,7 @@ from deepaas_core.serving.gatekeeper import Gatekeeper, is_loopback
 from deepaas_core.serving.limiter import Spend
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.publisher import Publisher
+from deepaas_core.serving.recorder import Recorder
 from deepaas_core.serving.rehearsing import Rehearsal
 from deepaas_core.serving.reloader import Reloader
 from deepaas_core.serving.renewer import Renewer
@@ -57,11 +58,14 @@ from deepaas_core.serving.services import Services
 from deepaas_core.serving.stage import Stage
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
+from deepaas_core.stores import migrations
 from deepaas_core.stores.base import ServiceStore
 from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql import SqlRunStore
+from deepaas_core.stores.sql_predictions import SqlPredictionStore
 from deepaas_core.stores.sql_services import SqlServiceStore
 from deepaas_core.stores.sql_tokens import SqlTokenStore
+from deepaas_core.telemetry.metrics import Counts
 
 if TYPE_CHECKING:
     from deepaas_core.web.app import Listener
@@ -75,6 +79,8 @@ Listening: TypeAlias = "Listener | HttpProcesses"
 #: Held by whoever looks after the runs: the server, or while there is none, its presence for a moment at a time.
 TENDING = "tending.lock"
 TENDING_TIMEOUT_S = 5.0
+#: How long a stop may take at least to write the last entries of the prediction log.
+LAST_ENTRIES_S = 2.0
 
 
 class Folders:
@@ -293,6 +299,12 @@ def predictor_of(settings: Settings, catalog: Catalog) -> Predictor:
     return Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
 
 
+def recorder_of(settings: Settings, counts: Counts) -> Recorder:
+    """The prediction log of one process, whose counts these are; it is opened when it is first needed."""
+    opened = partial(Database.open, settings.store.url, Path(settings.store.data_dir), migrations.PREDICTIONS)
+    return Recorder(SqlPredictionStore(opened), settings.prediction_log, counts)
+
+
 def gatekeeper_of(settings: Settings, database: Database, spend: Spend | None = None) -> Gatekeeper:
     """Who lets callers in, by the tokens of a database.
 
@@ -374,6 +386,7 @@ async def _listener_of(
     scratch: Path,
     gatekeeper: Gatekeeper,
     publication: Publication,
+    recorder: Recorder,
 ) -> Listening:
     """What accepts connections: this process itself, or several others for it."""
     # Loaded here and on a thread, because that takes as long as most models do, which load at the same time.
@@ -385,7 +398,9 @@ async def _listener_of(
         return cast("HttpProcesses", made)
     web = await asyncio.to_thread(import_module, "deepaas_core.web.app")
     published = publication.services, publication.deployer
-    app = web.build(settings, catalog, predictor, trainer, guard_of(settings), scratch, gatekeeper, *published)
+    app = web.build(
+        settings, catalog, predictor, trainer, guard_of(settings), scratch, gatekeeper, *published, recorder
+    )
     return cast("Listener", web.Listener(app, settings))
 
 
@@ -420,11 +435,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         renewer = Renewer(catalog, partial(installed_by_now, settings), folder_of)
         connect(trainer, catalog)
         predictor = predictor_of(settings, catalog)
+        recorder = recorder_of(settings, predictor.counts)
         publication = publication_of(settings, SqlServiceStore(database), catalog, predictor, folders.scratch)
         catalog.start()
         try:
             listener = await _listener_of(
-                settings, catalog, predictor, trainer, folders.scratch, gatekeeper, publication
+                settings, catalog, predictor, trainer, folders.scratch, gatekeeper, publication, recorder
             )
             await publication.deployer.start()
             await listener.start()
@@ -435,6 +451,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         await trainer.resume()
         saying = _say_that_we_are_here(settings, listener.port)
         renewing = [asyncio.create_task(renewer.run()), asyncio.create_task(gatekeeper.watch())]
+        renewing.append(asyncio.create_task(recorder.tidy()))
         if settings.models.reload:
             renewing.append(asyncio.create_task(Reloader(catalog, renewer, source_of).run()))
         try:
@@ -442,7 +459,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         finally:
             saying.cancel()
             await _cancelled(renewing)
-            await _stop(listener, catalog, trainer, publication.deployer, settings.shutdown.drain_s)
+            await _stop(listener, catalog, trainer, publication.deployer, recorder, settings.shutdown.drain_s)
             await database.close()
     finally:
         folders.close()
@@ -457,13 +474,17 @@ def _say_that_we_are_here(settings: Settings, port: int) -> asyncio.Task[None]:
     return asyncio.create_task(keep(("deepaas_core.presence", str(os.getpid()), address), environment))
 
 
-async def _stop(listener: Listening, catalog: Catalog, trainer: Trainer, deployer: Deployer, drain_s: float) -> None:
+async def _stop(
+    listener: Listening, catalog: Catalog, trainer: Trainer, deployer: Deployer, recorder: Recorder, drain_s: float
+) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + drain_s
     await listener.stop(drain_s)
+    recorded = asyncio.create_task(recorder.close(max(LAST_ENTRIES_S, deadline - loop.time())))
     await deployer.close()
     await trainer.close()
     await catalog.close(max(1.0, deadline - loop.time()))
+    await recorded
 
 
 def serve(settings: Settings, on_ready: OnReady) -> int:

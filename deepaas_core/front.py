@@ -57,6 +57,8 @@ log = logging.getLogger(__name__)
 
 #: What was counted is handed over this often, so that little of it is lost if the process is.
 TELL_COUNTS_EVERY_S = 1.0
+#: The main process waits no longer than a second beyond the time for draining.
+LAST_ENTRIES_S = 0.9
 
 
 class Front:
@@ -111,8 +113,9 @@ class Front:
         gatekeeper = app.gatekeeper_of(settings, database, self._spend)
         await gatekeeper.look()
         published = services, RemoteDeployer(self._link)
+        recorder = app.recorder_of(settings, predictor.counts)
         application = web_app.build(
-            settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, self._scrape
+            settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, self._scrape
         )
         listener = web_app.Listener(
             application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
@@ -121,7 +124,10 @@ class Front:
         gc.freeze()  # as in the main process
         tasks = [asyncio.create_task(self._tell_counts()), asyncio.create_task(gatekeeper.watch())]
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop, settings.shutdown.drain_s)
-        await listener.stop(await self.stopping)
+        drain_s = await self.stopping
+        deadline = asyncio.get_running_loop().time() + drain_s
+        await listener.stop(drain_s)
+        await recorder.close(max(LAST_ENTRIES_S, deadline - asyncio.get_running_loop().time()))
         for task in tasks:
             task.cancel()
         await trainer.close()

@@ -255,7 +255,9 @@ def category(value: Any) -> str | None:
         return "true" if value else "false"
     if _is_number(value):
         return str(int(value)) if value == int(value) else repr(value)
-    return value[:MAX_CLASS_CHARS] if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return None
+    return value[:MAX_CLASS_CHARS].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _is_number(value: Any) -> bool:

@@ -28,12 +28,14 @@ class Begun:
         call: What it is asked.
         started: When it began, by ``time.perf_counter``.
         result: Cancelling it gives the call up.
+        token: Id of the token of who asked, where that is not known otherwise.
     """
 
     model: Model
     call: Call
     started: float
     result: asyncio.Future[Result]
+    token: str = ""
 
 
 class Predictor:

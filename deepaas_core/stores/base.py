@@ -389,3 +389,6 @@ class PredictionStore(Protocol):
             How many; 0 when there is nothing left to remove.
         """
         ...
+
+    async def close(self) -> None:
+        """Let go of where the log is."""

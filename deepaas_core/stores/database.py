@@ -226,7 +226,7 @@ async def _upgrade(connection: AsyncConnection, shown: str, chain: migrations.Ch
 def _version(connection: sa.Connection, chain: migrations.Chain) -> str | None:
     if not sa.inspect(connection).has_table(chain.version_table):
         return None
-    version = sa.select(sa.column("version_num")).select_from(sa.table(chain.version_table))
+    version: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(chain.version_table))
     return connection.execute(version).scalar_one_or_none()
 
 

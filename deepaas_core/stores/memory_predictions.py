@@ -91,6 +91,9 @@ class MemoryPredictionStore:
             del self._entries[entry_id]
         return len(gone)
 
+    async def close(self) -> None:
+        self._entries.clear()
+
     def _newest(self) -> Sequence[LogEntry]:
         return [self._entries[entry_id] for entry_id in sorted(self._entries, reverse=True)]
 

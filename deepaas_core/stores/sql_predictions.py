@@ -85,7 +85,6 @@ class SqlPredictionStore:
         self._opened: Database | None = None
 
     async def close(self) -> None:
-        """Let go of the database."""
         if self._opened is not None:
             await self._opened.close()
 

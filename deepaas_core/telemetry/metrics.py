@@ -38,11 +38,12 @@ class Series:
 class Counts:
     """What one process has counted, or several together."""
 
-    __slots__ = ("calls", "requests")
+    __slots__ = ("calls", "entries", "requests")
 
     def __init__(self) -> None:
         self.requests: dict[Labels, Series] = {}
         self.calls: dict[Labels, Series] = {}
+        self.entries = {"written": 0, "dropped": 0}
 
     def request(self, method: str, route: str, model: str, status: int, seconds: float) -> None:
         """A request has been answered; ``route`` is its template, empty for a path that there is not."""
@@ -55,8 +56,14 @@ class Counts:
         """
         _observe(self.calls, (model, hook), outcome, seconds)
 
+    def entry(self, outcome: str, number: int) -> None:
+        """So many entries of the prediction log were ``written`` or ``dropped``."""
+        self.entries[outcome] += number
+
     def add(self, plain: Mapping[str, Any]) -> None:
         """Add what another process has counted."""
+        for outcome, number in plain["entries"].items():
+            self.entry(outcome, number)
         for name, table in (("requests", self.requests), ("calls", self.calls)):
             for labels, outcomes, buckets, seconds in plain[name]:
                 series = table.setdefault(tuple(labels), Series())
@@ -67,7 +74,7 @@ class Counts:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data, for ``add``."""
-        return {"requests": _plain(self.requests), "calls": _plain(self.calls)}
+        return {"requests": _plain(self.requests), "calls": _plain(self.calls), "entries": dict(self.entries)}
 
 
 def _observe(table: dict[Labels, Series], labels: Labels, outcome: str, seconds: float | None) -> None:

@@ -58,6 +58,13 @@ class _Collector:
         yield _counter("model_calls", "Calls of models' functions.", [*labels, "outcome"], counts.calls)
         yield _histogram("model_call_duration_seconds", "Time that models' functions took.", labels, counts.calls)
 
+        entries = CounterMetricFamily(
+            PREFIX + "prediction_log_entries", "Entries of the prediction log.", labels=["outcome"]
+        )
+        for outcome, number in counts.entries.items():
+            entries.add_metric([outcome], number)
+        yield entries
+
     def _of_models(self) -> Iterator[Metric]:
         models = self._gauges.models
         waiting = (((model.name,), model.waiting) for model in models)

@@ -22,6 +22,7 @@ from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.gauges import measure, page
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.recorder import Recorder
 from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
@@ -51,6 +52,7 @@ def build(
     gatekeeper: Gatekeeper,
     services: Services,
     deployer: Deployments,
+    recorder: Recorder,
     scrape: keys.Scrape | None = None,
 ) -> web.Application:
     """The application over the given parts; opens and closes none of them.
@@ -67,6 +69,7 @@ def build(
     app[keys.PREDICTOR] = predictor
     app[keys.TRAINER] = trainer
     app[keys.OBSERVER] = Observer(trainer)
+    app[keys.RECORDER] = recorder
     app[keys.SERVICES] = services
     app[keys.DEPLOYER] = deployer
     app[keys.GUARD] = guard

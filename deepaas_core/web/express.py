@@ -25,13 +25,14 @@ from deepaas_core.executors.base import Call
 from deepaas_core.serving.predictor import Begun
 from deepaas_core.web import auth, observe
 from deepaas_core.web.inputs import TIMEOUT_HEADER, data_alone, needs_headers
-from deepaas_core.web.keys import CATALOG, COUNTS, GATEKEEPER, PREDICTOR, SETTINGS
+from deepaas_core.web.keys import CATALOG, COUNTS, GATEKEEPER, PREDICTOR, RECORDER, SETTINGS
+from deepaas_core.web.recording import CONTEXT, note_plain
 from deepaas_core.web.rest.models import DATA_ROUTE, head_of
 
 MAX_BODY_BYTES = 1 << 16
 _CONTENT_TYPE, _ACCEPT, _JSON = istr("Content-Type"), istr("Accept"), "application/json"
 #: A request with one of these wants something that the usual way knows about.
-_WEIGHTY = tuple(map(istr, ("Origin", "Expect", observe.REQUEST_ID, TIMEOUT_HEADER, "Content-Encoding")))
+_WEIGHTY = tuple(map(istr, ("Origin", "Expect", observe.REQUEST_ID, TIMEOUT_HEADER, CONTEXT, "Content-Encoding")))
 _PAYLOAD = {"form": "json", "content_type": _JSON}
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-ID: %b\r\n"
@@ -65,6 +66,7 @@ class Express:
         self._counts = app[COUNTS]
         self._gatekeeper = app[GATEKEEPER]
         self._cookie = app[SETTINGS].access.cookie
+        self._recorder = app[RECORDER]
         self._access = app.get(observe.ACCESS_LINES)
         self._route = app[SETTINGS].web.base_path.rstrip("/") + DATA_ROUTE
         self._lanes: dict[str, _Lane] = {}
@@ -84,23 +86,32 @@ class Express:
         if len(pieces) != 1 or not payload._eof or len(pieces[0]) > MAX_BODY_BYTES:
             return None
         data = data_alone(pieces[0])
-        if data is None or not (self._gatekeeper.free or self._lets_in(message, lane.model.name)):
+        if data is None:
+            return None
+        token = "" if self._gatekeeper.free else self._let_in(message, lane.model.name)
+        if token is None:
             return None
         stream = message.headers.get(_ACCEPT) != _JSON
         call = Call(Capability.PREDICT_DATA, lane.values, _PAYLOAD, data, stream=stream)
-        return self._predictor.begin(lane.model, call)
+        begun = self._predictor.begin(lane.model, call)
+        begun.token = token
+        return begun
 
-    def _lets_in(self, message: RawRequestMessage, name: str) -> bool:
-        """Whether the caller may surely predict, and that has been counted; if not, the usual way sees to it."""
+    def _let_in(self, message: RawRequestMessage, name: str) -> str | None:
+        """The id of the caller's token, empty for none, if they may surely predict, and that has been counted.
+
+        If not, the usual way sees to it.
+        """
         gatekeeper = self._gatekeeper
         if not gatekeeper.fresh:
-            return False
+            return None
         principal = gatekeeper.known(auth.shown(message.headers, self._cookie)) or gatekeeper.anybody
-        return (
+        comes_in = (
             principal.may(Right.PREDICT, name)
             and gatekeeper.max_body_mb(principal, name) is None
             and gatekeeper.charge_now(principal, name)
         )
+        return principal.token if comes_in else None
 
     def answer(self, begun: Begun, path: str, remote: str | None) -> bytes | None:
         """The bytes of the response, counted and logged; None for an outcome that is to go the usual way."""
@@ -114,6 +125,9 @@ class Express:
         length, seconds = len(head) + len(body) + 1, time.perf_counter() - begun.started
         request_id = os.urandom(8).hex()
         self._counts.request("POST", self._route, prediction.model, 200, seconds)
+        rules = self._recorder.rules(prediction.model)
+        if rules is not None and self._recorder.chooses(rules):
+            note_plain(self._recorder, rules, begun, prediction, request_id)
         if self._access is not None:
             self._access.append(observe.access_line(remote, "POST", path, 200, length, seconds, request_id))
         return _HEAD % (request_id.encode(), length, rfc822_formatted_time().encode(), _SERVER, head, body)
@@ -132,6 +146,9 @@ class Express:
         for entry in self._catalog.entries():
             model = entry.model
             if model is None or not entry.answers or Capability.PREDICT_DATA not in model.capabilities:
+                continue
+            rules = self._recorder.rules(entry.name)
+            if rules is not None and rules.durable:  # its answers wait
                 continue
             arguments = model.arguments.get(Capability.PREDICT_DATA, Arguments())
             if arguments.defaults is not None and not needs_headers(arguments):

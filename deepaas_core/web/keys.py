@@ -13,6 +13,7 @@ from deepaas_core.serving.deployer import Deployments
 from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.recorder import Recorder
 from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
@@ -23,6 +24,7 @@ CATALOG = web.AppKey("catalog", Catalog)
 PREDICTOR = web.AppKey("predictor", Predictor)
 TRAINER = web.AppKey("trainer", Trainer)
 OBSERVER = web.AppKey("observer", Observer)
+RECORDER = web.AppKey("recorder", Recorder)
 GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
 #: Which generation of a service answers.
 SERVICES = web.AppKey("services", Services)

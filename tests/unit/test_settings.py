@@ -204,9 +204,13 @@ def test_names_carry_the_unit_of_a_number():
         "retention.artifacts_count",
         "access.token_burst",
         "access.model_burst",
+        "access.wrong_tokens_per_minute",
+        "prediction_log.sample",
+        "prediction_log.max_waiting",
+        "prediction_log.count",
     }
     numbers = {described.name for described in describe() if "number" in described.type}
-    assert {name for name in numbers if not re.search(r"_(mb|s|ms|days)$", name)} == without_unit
+    assert {name for name in numbers if not re.search(r"[_.](mb|kb|s|ms|days)$", name)} == without_unit
 
 
 def test_settings_cross_to_another_process_as_they_are(toml):

@@ -16,9 +16,11 @@ from deepaas_core.plugins.inspection import inspect
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.predictor import Predictor
+from deepaas_core.serving.recorder import Recorder
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.memory import MemoryRunStore, MemoryServiceStore, MemoryTokenStore
+from deepaas_core.stores.memory_predictions import MemoryPredictionStore
 from deepaas_core.web import app as web_app
 
 
@@ -68,9 +70,12 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         watching.append(asyncio.create_task(gatekeeper.watch()))
         predictor = Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
         publication = composition.publication_of(settings, MemoryServiceStore(), catalog, predictor, scratch)
+        recorder = Recorder(MemoryPredictionStore(), settings.prediction_log, predictor.counts)
         published = publication.services, publication.deployer
-        application = web_app.build(settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published)
-        opened.append((catalog, trainer, publication.deployer))
+        application = web_app.build(
+            settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder
+        )
+        opened.append((catalog, trainer, publication.deployer, recorder))
         catalog.start()
         await publication.deployer.start()
         client = await aiohttp_client(Listening(web_app.Listener(application, settings)))
@@ -82,7 +87,8 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
     yield start
     for task in watching:
         task.cancel()
-    for catalog, trainer, deployer in opened:
+    for catalog, trainer, deployer, recorder in opened:
+        await recorder.close(2.0)
         await deployer.close()
         await trainer.close()
         await catalog.close(drain_s=2.0)

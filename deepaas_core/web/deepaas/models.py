@@ -15,7 +15,8 @@ from deepaas_core.web.deepaas.answers import json_body, json_response, switched_
 from deepaas_core.web.deepaas.reading import read_values
 from deepaas_core.web.deepaas.versions import base_of, with_slash
 from deepaas_core.web.files import safe_type, send_file
-from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, SETTINGS
+from deepaas_core.web.keys import CATALOG, SCRATCH, SETTINGS
+from deepaas_core.web.recording import Recording
 from deepaas_core.web.routes import PREDICT, SEE, get, partly, post
 from deepaas_core.web.scratch import Folder
 
@@ -56,8 +57,9 @@ async def post_predict(request: web.Request) -> web.StreamResponse:
         return switched_off()
     model = request.app[CATALOG].offering(request.match_info["model"], Capability.PREDICT)
     with Folder(request.app[SCRATCH]) as own:
-        values = await read_values(request, model, Capability.PREDICT, own)
-        prediction = await request.app[PREDICTOR].predict(model, Call(Capability.PREDICT, values))
+        async with Recording(request, model.name, Capability.PREDICT) as recording:
+            values = await read_values(request, model, Capability.PREDICT, own)
+            prediction = await recording.predict(model, Call(Capability.PREDICT, values))
         return await present(prediction, request, enveloped=model.response is None)
 
 

@@ -23,7 +23,8 @@ from deepaas_core.web.deepaas.answers import Handler, json_response, switched_of
 from deepaas_core.web.deepaas.models import describe, present
 from deepaas_core.web.deepaas.reading import Sent, check, gather
 from deepaas_core.web.deepaas.versions import base_of, get_version_1, with_slash
-from deepaas_core.web.keys import CATALOG, GUARD, PREDICTOR, SCRATCH, SETTINGS, TRAINER
+from deepaas_core.web.keys import CATALOG, GUARD, SCRATCH, SETTINGS, TRAINER
+from deepaas_core.web.recording import Recording
 from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get, partly, post, put
 from deepaas_core.web.scratch import Folder
 
@@ -49,7 +50,8 @@ async def post_predict(request: web.Request) -> web.StreamResponse:
     with Folder(request.app[SCRATCH]) as own:
         sent = await gather(request, own)
         model, call = await _call(request, sent)
-        prediction = await request.app[PREDICTOR].predict(model, call)
+        async with Recording(request, model.name, call.hook) as recording:
+            prediction = await recording.predict(model, call)
         return await present(prediction, request, enveloped=False)
 
 

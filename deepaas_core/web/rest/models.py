@@ -19,6 +19,7 @@ from deepaas_core.web.files import safe_type, send_file
 from deepaas_core.web.inputs import read_call, read_object, read_timeout, read_values
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, TRAINER
 from deepaas_core.web.protocol import begun_before
+from deepaas_core.web.recording import Recording
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import accepted, read_condition
 from deepaas_core.web.rest.streaming import send_pieces
@@ -117,13 +118,17 @@ async def post_serve(request: web.Request) -> web.Response:
 
 
 async def _predict(request: web.Request, capability: Capability) -> web.StreamResponse:
-    predictor, begun = request.app[PREDICTOR], begun_before(request)
+    predictor, begun, name = request.app[PREDICTOR], begun_before(request), request.match_info["model"]
     with Folder(request.app[SCRATCH]) as own:
-        if begun is None:
-            model = request.app[CATALOG].offering(request.match_info["model"], capability)
-            timeout_s = read_timeout(request)
-            begun = predictor.begin(model, await read_call(request, model, capability, own), timeout_s)
-        return await _present(await predictor.outcome(begun), request)
+        async with Recording(request, name, capability) as recording:
+            if begun is None:
+                model = request.app[CATALOG].offering(name, capability)
+                timeout_s = read_timeout(request)
+                begun = predictor.begin(model, await read_call(request, model, capability, own), timeout_s)
+            recording.asks(begun)
+            prediction = await predictor.outcome(begun)
+            recording.answered(prediction)
+        return await _present(prediction, request)
 
 
 async def _present(prediction: Prediction, request: web.Request) -> web.StreamResponse:
