@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from deepaas_core import errors, run, settings
 from deepaas_core.domain.model import Capability
@@ -17,7 +16,8 @@ from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
 from deepaas_core.telemetry.prometheus import render
 from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
-from deepaas_core.web.rest import models, runs, watching
+from deepaas_core.web.rest import models, runs, tokens, watching
+from deepaas_core.web.routes import Route
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -59,10 +59,10 @@ def test_all_that_can_be_said_inside_a_run_is_in_the_reference(name: str):
 
 @pytest.mark.parametrize(
     "route",
-    [*models.ROUTES, *runs.ROUTES, *watching.ROUTES, *health.ROUTES, *metrics.ROUTES, *problems.ROUTES],
+    [*models.ROUTES, *runs.ROUTES, *tokens.ROUTES, *watching.ROUTES, *health.ROUTES, *metrics.ROUTES, *problems.ROUTES],
     ids=lambda route: route.path,
 )
-def test_every_route_is_in_the_reference(route: web.RouteDef):
+def test_every_route_is_in_the_reference(route: Route):
     plain = re.sub(r"{(\w+):[^}]+}", r"{\1}", route.path)
     assert f"`{route.method} {plain}`" in (REFERENCE / "rest.md").read_text()
 
