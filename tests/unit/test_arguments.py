@@ -302,6 +302,63 @@ def test_two_arguments_cannot_share_a_key():
         arguments({"name": "a"}, {"name": "b", "key": "a"})
 
 
+# Arguments of functions, which come as JSON.
+
+
+@pytest.mark.parametrize(
+    "described, sent, given",
+    [
+        ({}, "[1]", "[1]"),
+        ({}, "5", "5"),
+        ({}, None, None),
+        ({}, [5], [5]),
+        ({"kind": "array"}, ["1", [2]], ["1", [2]]),
+        ({"kind": "array", "items": {"name": "", "kind": "number"}}, [1, [2]], [1.0, 2.0]),
+        ({"kind": "integer"}, [5], 5),
+        ({"kind": "string"}, ["a"], "a"),
+        ({"kind": "boolean"}, [True], True),
+        ({"kind": "date"}, ["2024-12-31"], "2024-12-31"),
+        ({"kind": "number", "nullable": True}, None, None),
+        ({"kind": "number", "nullable": True}, [None], None),
+        ({"kind": "object", "properties": [{"name": "a", "kind": "integer"}]}, {"a": [1], "b": 2}, {"a": [1], "b": 2}),
+    ],
+)
+def test_values_that_came_as_json_are_what_they_are(described, sent, given):
+    assert arguments({"name": "x", **described}).load_exact({"x": sent}) == {"x": given}
+
+
+@pytest.mark.parametrize(
+    "described, sent, complaint",
+    [
+        ({"kind": "array"}, "[1]", "Must be a list."),
+        ({"kind": "object"}, '{"a": 1}', "Must be an object."),
+        ({"kind": "integer"}, [5, 6], "Must be an integer."),
+        ({"kind": "number"}, None, "Must not be null."),
+        ({}, float("nan"), "Must be a finite number."),
+        (
+            {"kind": "array"},
+            [{"name": 1, "filename": "/etc/passwd", "content_type": 1, "original_filename": 1}],
+            "Must be",
+        ),
+    ],
+)
+def test_values_that_came_as_json_are_checked(described, sent, complaint):
+    with pytest.raises(InvalidInput, match=complaint):
+        arguments({"name": "x", **described}).load_exact({"x": sent})
+
+
+def test_other_arguments_pass_where_the_function_takes_them_and_are_checked_all_the_same():
+    taking = Arguments.from_plain([{"name": "a0", "kind": "integer", "default": 1}], any_other=True)
+    assert taking.load_exact({"b": "[1]", "a1": None}) == {"a0": 1, "b": "[1]", "a1": None}
+    assert taking.load({"b": "5"}) == {"a0": 1, "b": "5"}
+    with pytest.raises(InvalidInput, match="/a0"):
+        taking.load_exact({"b": 1, "a0": "x"})
+    with pytest.raises(InvalidInput, match="finite"):
+        taking.load_exact({"b": float("inf")})
+    with pytest.raises(InvalidInput, match="/b: Unknown argument"):
+        arguments({"name": "a"}).load_exact({"a": 1, "b": 1})
+
+
 # Models.
 
 SOURCE = Source("digits", "deepaas.model", "digits.api", "digits-dist", "1.2", summary="Reads digits.", license="MIT")

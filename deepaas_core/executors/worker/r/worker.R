@@ -87,7 +87,7 @@
     if (inherits(x, "integer64")) return(ifelse(is.na(x), "null", as.character(x)))
     switch(typeof(x),
       logical = ifelse(is.na(x), "null", ifelse(x, "true", "false")),
-      integer = ifelse(is.na(x), "null", as.character(unclass(x))),
+      integer = ifelse(is.na(x), "null", sprintf("%d", unclass(x))),
       double = numbers(unclass(x)),
       character = quoted(unclass(x)),
       cannot(path, paste("a value of the type", typeof(x)))
