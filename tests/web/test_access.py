@@ -29,6 +29,8 @@ def get_metadata():
     return {"description": "knows the treasure"}
 
 def predict_data(data, **kwargs):
+    if data == "bad":
+        raise ValueError
     return data
 
 def predict(**kwargs):
@@ -404,6 +406,12 @@ async def test_a_token_may_come_only_so_often(locked, more):
     refused = await locked.post(DATA, headers={**bearer(text), **more}, json=BODY)
     assert 90 <= int(refused.headers["Retry-After"]) <= 100
     assert (await locked.post(DATA, headers={**bearer(other), **more}, json=BODY)).status == 200
+
+
+async def test_a_prediction_that_fails_counts_once(locked):
+    text = await token(locked, limits=Limits(0.01, 2))
+    statuses = [(await locked.post(DATA, headers=bearer(text), json={"data": "bad"})).status for _ in range(3)]
+    assert statuses == [500, 500, 429]
 
 
 async def test_a_model_takes_only_so_many_predictions_from_all_callers(locked):
