@@ -90,16 +90,7 @@ class Predictor:
         try:
             await begun.result
         except errors.ModelFailure as failure:
-            log.error(
-                "model failed",
-                extra={
-                    "model": model.name,
-                    "hook": str(call.hook),
-                    "kind": failure.kind,
-                    "text": failure.message,
-                    "traceback": failure.traceback,
-                },
-            )
+            _say_that_it_failed(begun, failure)
             self._count(call, model, type(failure).__name__)
             raise
         except errors.DeepaasError as error:
@@ -113,6 +104,9 @@ class Predictor:
     def answered(self, begun: Begun) -> Prediction:
         """The answer of a call that has one."""
         model, result = begun.model, begun.result.result()
+        failures = [error for error in result.refused.values() if isinstance(error, errors.ModelFailure)]
+        if failures:
+            _say_that_it_failed(begun, failures[0], records=len(failures))
         self._count(begun.call, model, "ok", result.duration_s or time.perf_counter() - begun.started)
         return Prediction(
             model.name,
@@ -133,3 +127,17 @@ class Predictor:
 
     def _count(self, call: Call, model: Model, outcome: str, seconds: float | None = None) -> None:
         self.counts.call(model.name, call.hook, outcome, seconds)
+
+
+def _say_that_it_failed(begun: Begun, failure: errors.ModelFailure, **more: int) -> None:
+    log.error(
+        "model failed",
+        extra={
+            "model": begun.model.name,
+            "hook": str(begun.call.hook),
+            "kind": failure.kind,
+            "text": failure.message,
+            "traceback": failure.traceback,
+            **more,
+        },
+    )
