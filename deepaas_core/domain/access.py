@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from deepaas_core.errors import InvalidInput, Issue
@@ -47,6 +48,7 @@ class Right(StrEnum):
 
 #: What is needed to see that something is there and how it is called.
 ANY_RIGHT = frozenset(Right)
+_ALONE = {right: frozenset({right}) for right in Right}
 _INCLUDED = {
     Right.TRAIN: frozenset({Right.READ}),
     Right.PUBLISH: frozenset({Right.READ}),
@@ -95,11 +97,14 @@ class Scope:
     rights: frozenset[Right]
     names: Names = ALL_NAMES
 
+    @cached_property
+    def with_included(self) -> frozenset[Right]:
+        """The rights, and what they include."""
+        return self.rights | {also for each in self.rights for also in _INCLUDED.get(each, ())}
+
     def gives(self, any_of: frozenset[Right]) -> bool:
         """Whether it gives one of these rights, over whatever names it is about."""
-        if self.names.nothing:
-            return False
-        return not any_of.isdisjoint(self.rights | {also for each in self.rights for also in _INCLUDED.get(each, ())})
+        return not self.names.nothing and not any_of.isdisjoint(self.with_included)
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,7 @@ class Principal:
 
     def may(self, right: Right, name: str) -> bool:
         """Whether they have this right over a model or a service."""
-        return self.may_any(frozenset({right}), name)
+        return self.may_any(_ALONE[right], name)
 
     def sees(self, name: str) -> bool:
         """Whether they may know that a model or a service is there."""
@@ -236,7 +241,10 @@ class Principal:
 
     def may_any(self, any_of: frozenset[Right], name: str) -> bool:
         """Whether they have one of these rights over a model or a service."""
-        return any(scope.gives(any_of) and name in scope.names for scope in self.scopes)
+        for scope in self.scopes:  # noqa: SIM110  # every prediction asks; any() would cost twice as much
+            if name in scope.names and scope.gives(any_of):
+                return True
+        return False
 
     def names(self, *any_of: Right) -> Names:
         """Over which names they have one of these rights."""

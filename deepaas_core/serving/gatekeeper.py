@@ -118,6 +118,7 @@ class Gatekeeper:
     def _take(self, records: Records) -> None:
         settings = self._settings
         self.records = records
+        self._principals: dict[str, Principal] = {}
         self._by_hint: dict[str, tuple[Token, ...]] = {}
         for token in records.tokens:
             self._by_hint[token.hint] = (*self._by_hint.get(token.hint, ()), token)
@@ -143,11 +144,19 @@ class Gatekeeper:
 
     def known(self, texts: Iterable[str]) -> Principal | None:
         """Whose token is among these texts; None if no good one is, as far as is known by now."""
-        token = next((found for text in texts if (found := self._find(text)) and self._is_good(found)), None)
-        if token is None:
-            return None
-        scopes = (token.scope, *self.anybody.scopes)  # a token takes nothing away
-        return Principal(token.label, token.id, scopes, token.limits.over(self._for_tokens))
+        for text in texts:
+            token = self._find(text)
+            if token is not None and self._is_good(token):
+                return self._principal(token)
+        return None
+
+    def _principal(self, token: Token) -> Principal:
+        known = self._principals.get(token.id)
+        if known is None:
+            scopes = (token.scope, *self.anybody.scopes)  # a token takes nothing away
+            known = Principal(token.label, token.id, scopes, token.limits.over(self._for_tokens))
+            self._principals[token.id] = known
+        return known
 
     async def recognise(self, texts: Sequence[str], source: str) -> Principal:
         """Whose token is among these texts, and surely so; wrong ones are counted.
@@ -183,8 +192,10 @@ class Gatekeeper:
         return any(token.id == token_id and self._is_good(token) for token in self.records.tokens)
 
     def _find(self, text: str) -> Token | None:
-        hint = access.hint_of(text)
-        return next((token for token in self._by_hint.get(hint or "", ()) if token.matches(text)), None)
+        for token in self._by_hint.get(access.hint_of(text) or "", ()):
+            if token.matches(text):
+                return token
+        return None
 
     def _is_good(self, token: Token) -> bool:
         return token.state(self._clock()) is TokenState.VALID
