@@ -14,18 +14,20 @@ import signal
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from deepaas_core import errors
 from deepaas_core.domain.access import TokenState
 from deepaas_core.domain.model import Capability, Environment, Model, Problem, Source
+from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.domain.retention import Retention, Rule
+from deepaas_core.domain.service import EndpointKind, Query, Service
 from deepaas_core.domain.training import Place
 from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.companion import keep
@@ -41,7 +43,7 @@ from deepaas_core.plugins.editing import SourceCode, locate
 from deepaas_core.plugins.environments import read_environments
 from deepaas_core.plugins.inspection import inspect
 from deepaas_core.publishing import definition
-from deepaas_core.publishing.archive import Archives
+from deepaas_core.publishing.archive import Archives, pack
 from deepaas_core.publishing.building import Builder
 from deepaas_core.serving.asking import asking
 from deepaas_core.serving.catalog import Catalog, Entry
@@ -49,7 +51,7 @@ from deepaas_core.serving.deployer import Deployer
 from deepaas_core.serving.gatekeeper import Gatekeeper, is_loopback
 from deepaas_core.serving.limiter import Spend
 from deepaas_core.serving.predictor import Predictor
-from deepaas_core.serving.publisher import Publisher
+from deepaas_core.serving.publisher import Publisher, Wish
 from deepaas_core.serving.recorder import Recorder
 from deepaas_core.serving.rehearsing import Rehearsal
 from deepaas_core.serving.reloader import Reloader
@@ -61,6 +63,7 @@ from deepaas_core.settings import Settings, Store
 from deepaas_core.stores import migrations
 from deepaas_core.stores.base import ServiceStore
 from deepaas_core.stores.database import Database
+from deepaas_core.stores.memory import MemoryServiceStore
 from deepaas_core.stores.sql import SqlRunStore
 from deepaas_core.stores.sql_predictions import SqlPredictionStore
 from deepaas_core.stores.sql_services import SqlServiceStore
@@ -576,3 +579,67 @@ async def describe(source: Source, settings: Settings) -> Model:
             return inspect(source, await describe_process(launch_of(source, settings, Path(scratch), None)))
         except StartFailed as error:
             raise errors.PluginError(f"Model {source.name!r} cannot be started. {error}") from error
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a service that was only tried out.
+
+    Attributes:
+        start_s: Seconds until it was up, warm, without the building of its environment.
+        outcomes: What it answered.
+    """
+
+    start_s: float
+    outcomes: Sequence[Outcome]
+
+
+async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any] | None = None) -> Tried:
+    """Bring a service's folder up just to see whether it works, and ask its test queries.
+
+    Args:
+        settings: How its workers are started.
+        folder: With a ``service.toml``.
+        arguments: What to ask its first endpoint besides, if that takes arguments.
+
+    Raises:
+        DefinitionRefused, ArchiveRefused: It is no service.
+        GenerationFailed: It does not come up.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepaas-core-") as name:
+        scratch = Path(name)
+        settings = replace(settings, store=replace(settings.store, data_dir=scratch / "data"))
+
+        def make_executor(source: Source, on_change: OnChange) -> Executor:
+            return executor_of(settings, source, launch_of(source, settings, scratch, None), on_change)
+
+        found = found_by(settings)
+        catalog = Catalog(found.sources, found.problems, make_executor, inspect)
+        publication = publication_of(settings, MemoryServiceStore(), catalog, predictor_of(settings, catalog), scratch)
+        try:
+            await asyncio.to_thread(pack, folder, scratch / "draft.zip")
+            service = definition.read(folder)
+            wanted = {target.model for one in service.endpoints.values() for target in one.targets.values()}
+            for entry in catalog.entries():
+                if entry.name in wanted:
+                    entry.executor.start()
+            draft = await publication.deployer.publish(scratch / "draft.zip", service.name, Wish("draft"))
+            await publication.stage.build(draft)
+            started = time.perf_counter()
+            await publication.stage.bring_up(draft)
+            start_s = time.perf_counter() - started
+            queries = list(service.queries)
+            if arguments or not queries:
+                queries += _plain_query(service, arguments or {})
+            _, outcomes = await publication.deployer.rehearse(service.name, "draft", queries)
+            return Tried(start_s, outcomes)
+        finally:
+            await publication.deployer.close()
+            await catalog.close(0)
+
+
+def _plain_query(service: Service, arguments: Mapping[str, Any]) -> Sequence[Query]:
+    """A question to the first endpoint that is a function."""
+    functions = (one.name for one in service.endpoints.values() if one.kind is EndpointKind.FUNCTION)
+    first = next(functions, None)
+    return () if first is None or not arguments else (Query(first, arguments=arguments),)

@@ -19,13 +19,23 @@ from deepaas_core.settings import Settings, add_arguments, parser_flags
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
 _COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "environment", "token", "access")
+#: What can be done with services.
+_SERVICE_COMMANDS = (
+    *("publish", "deploy", "services", "generations", "split", "rollback", "enable", "disable"),
+    *("test", "diff", "download", "delete", "copy", "infrastructures"),
+)
 #: What can be done with a run: ``deepaas-core runs log ID``.
 _RUN_COMMANDS = ("log", "cancel", "retry", "compare", "files", "serve", "delete")
 #: What can be done with environments.
 _ENVIRONMENT_COMMANDS = ("create", "list", "remove")
 #: What can be done with tokens.
 _TOKEN_COMMANDS = ("create", "list", "revoke")
-_SUBCOMMANDS = {"runs": _RUN_COMMANDS, "environment": _ENVIRONMENT_COMMANDS, "token": _TOKEN_COMMANDS}
+_SUBCOMMANDS = {
+    "runs": _RUN_COMMANDS,
+    "environment": _ENVIRONMENT_COMMANDS,
+    "token": _TOKEN_COMMANDS,
+    "test": ("add", "list"),
+}
 _EXIT_CODES = """
 exit codes:
   0  done
@@ -86,7 +96,7 @@ def _complain(text: str, code: Exit) -> int:
 
 
 def _misunderstood(given: argparse.Namespace, argument: str) -> str:
-    if argument in _COMMANDS:
+    if argument in (*_COMMANDS, *_SERVICE_COMMANDS):
         return f"the command stands first: deepaas-core {argument} …"
     suggestion = did_you_mean(argument.partition("=")[0], parser_flags(given.parser))
     return f"{given.parser.prog} has no argument {argument!r}.{suggestion}"
@@ -119,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_clients(commands)
     _add_environments(commands)
     _add_access(commands)
+    _add_services(commands)
     return parser
 
 
@@ -274,6 +285,94 @@ def _add_access(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         parser.add_argument("--data-dir", dest="store.data_dir", metavar="DIR", help="the data folder of the server")
         parser.add_argument("--store-url", dest="store.url", metavar="URL", help="its database, if it is not there")
         parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_services(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Publish, deploy and withdraw services of a running server."""
+
+    def command(name: str, text: str, operands: str = "", *named: tuple[str, str]) -> argparse.ArgumentParser:
+        parser = _command(commands, name, text, _later("services", name.replace(" ", "_")), operands)
+        for operand, help_text in named:
+            optional = operand.endswith("?")
+            many = operand.endswith("+")
+            nargs = operand[-1] if optional or many else None
+            name = operand.rstrip("?+")
+            parser.add_argument(name, metavar=name.upper(), help=help_text, nargs=nargs)
+        _add_server(parser)
+        return parser
+
+    service, version = ("service", "the service"), ("version", "the generation")
+    publish = command("publish", "publish a folder as a generation", "[FOLDER] ", ("folder?", "with a service.toml"))
+    publish.add_argument("--version", metavar="VERSION", default="", help="what to call it (default: the next vN)")
+    publish.add_argument("--notes", metavar="TEXT", default="", help="what is to be said of it")
+    publish.add_argument("--name", metavar="SERVICE", help="the service (default: as service.toml says)")
+    publish.add_argument("--unique", action="store_true", help="put a number behind a version that is taken")
+    deploy = command(
+        "deploy",
+        "make a generation live, or publish and deploy a folder or a function",
+        "SERVICE [VERSION] | FOLDER | SCRIPT:FUNCTION ",
+        ("what", "a service; a folder with a service.toml; or a function, such as ./score.py:predict"),
+        ("version?", "the generation (default: the newest)"),
+    )
+    deploy.add_argument("--name", metavar="SERVICE", help="what to call the service")
+    deploy.add_argument("--workers", type=int, metavar="NUMBER", help="processes of a function")
+    deploy.add_argument("--timeout", type=float, metavar="SECONDS", help="how long a call of a function may take")
+    deploy.add_argument("--notes", metavar="TEXT", default="", help="what is to be said of the new generation")
+    deploy.add_argument(
+        "--dry-run", action="store_true", help="only start it here, ask it once, and say how long both take"
+    )
+    deploy.add_argument(
+        "--arg", "-a", action="append", default=[], metavar="NAME=VALUE", help="with --dry-run: an argument; repeatable"
+    )
+    deploy.add_argument("--no-wait", action="store_true", help="do not wait until it is live")
+    command("services", "list the services, or look at one", "[SERVICE] ", ("service?", "one of them"))
+    command("generations", "list the generations of a service", "SERVICE ", service)
+    split = command(
+        *("split", "share the traffic between generations", "SERVICE VERSION=SHARE … "),
+        *(service, ("shares+", "the part of each generation, e.g. v1=0.3 v2=0.7; they sum to one")),
+    )
+    rollback = command("rollback", "go back to what was live before", "SERVICE ", service)
+    for parser in (split, rollback):
+        parser.add_argument("--no-wait", action="store_true", help="do not wait until it is live")
+    command("enable", "let a service answer", "SERVICE ", service)
+    command("disable", "let a service answer no more", "SERVICE ", service)
+    command(
+        *(
+            "test",
+            "ask the test queries of a folder, of a generation, or of the live one",
+            "FOLDER | SERVICE [VERSION] ",
+        ),
+        *(
+            ("what", "a folder with a service.toml, or a service"),
+            ("version?", "the generation (default: the live one)"),
+        ),
+    )
+    add = command(
+        *("test add", "store test queries with a service", "SERVICE ENDPOINT "),
+        *(service, ("endpoint", "the endpoint to ask")),
+    )
+    add.add_argument("--from", dest="file", metavar="FILE", help="a CSV file, or JSON lines, with rows")
+    add.add_argument("--rows", type=int, default=3, metavar="NUMBER", help="so many rows of it (default: 3)")
+    add.add_argument("--data", metavar="JSON", help="rows (a list) or arguments (an object), instead of a file")
+    add.add_argument("--title", metavar="NAME", default="", help="what to call the query")
+    add.add_argument("--expect", action="store_true", help="expect from now on what is answered now")
+    add.add_argument("--tolerance", type=float, metavar="NUMBER", help="how far a number may be off (default: 1e-6)")
+    command("test list", "list the test queries that are stored with a service", "SERVICE ", service)
+    other = ("other?", "the one to compare it with (default: the one before)")
+    command("diff", "compare the files of generations", "SERVICE VERSION [OTHER] ", service, version, other)
+    download = command("download", "save the archive of a generation", "SERVICE VERSION ", service, version)
+    download.add_argument("--to", metavar="PATH", help="where (default: here, as SERVICE-VERSION.zip)")
+    deletes = ("version?", "the generation; without, the whole service, which must be disabled")
+    command("delete", "delete a generation, or a service", "SERVICE [VERSION] ", service, deletes)
+    copies = (("infrastructure", "where to"), ("version?", "the generation (default: the live one)"))
+    command(
+        "copy",
+        "publish and deploy a generation on another server",
+        "SERVICE INFRASTRUCTURE [VERSION] ",
+        service,
+        *copies,
+    )
+    command("infrastructures", "list the servers to which generations can be copied")
 
 
 def _add_starting(parser: argparse.ArgumentParser) -> None:

@@ -181,24 +181,12 @@ def files(given: argparse.Namespace) -> int:
                     print(f"{kept['bytes']:>12}  {harmless(kept['name'])}")
             return Exit.OK
         target = Path(given.to or PurePosixPath(given.name).name)
-        await _save(server, f"{path}/{quote(given.name)}", target)
+        await server.save(f"{path}/{quote(given.name)}", target)
         if not given.json:
             print(f"{target}  {target.stat().st_size} bytes")
         return Exit.OK
 
     return talk(given, ask)
-
-
-async def _save(server: Server, path: str, target: Path) -> None:
-    new = target.with_name(f".{target.name}.part")
-    try:
-        with new.open("wb") as file:
-            await server.download(path, file.write)
-        new.replace(target)
-    except OSError as error:
-        raise SettingsError(f"{target} cannot be written: {error.strerror}.") from error
-    finally:
-        new.unlink(missing_ok=True)
 
 
 async def _path(server: Server, text: str) -> str:

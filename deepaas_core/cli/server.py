@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -82,6 +83,22 @@ class Server:
                 raise _refusal(response, await response.read())
             async for piece in response.content.iter_any():
                 write(piece)
+
+    async def save(self, path: str, target: Path) -> None:
+        """Write what an address has into a file, all of it or nothing.
+
+        Raises:
+            SettingsError: The file cannot be written.
+        """
+        new = target.with_name(f".{target.name}.part")
+        try:
+            with new.open("wb") as file:
+                await self.download(path, file.write)
+            new.replace(target)
+        except OSError as error:
+            raise SettingsError(f"{target} cannot be written: {error.strerror}.") from error
+        finally:
+            new.unlink(missing_ok=True)
 
     async def find_run(self, beginning: str) -> str:
         """The id of the run whose id begins like this.

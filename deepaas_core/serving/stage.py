@@ -136,6 +136,14 @@ class Stage:
             self._services.runs(*key, parts)
             log.info("generation up", extra={"service": key[0], "generation": key[1]})
 
+    async def build(self, generation: Generation) -> None:
+        """See to it that what a generation needs is built.
+
+        Raises:
+            GenerationFailed: It cannot be, with the reason.
+        """
+        await self._build(generation, _nothing)
+
     async def keep(self) -> None:
         """Take down what nobody needs, from now on."""
         while True:
