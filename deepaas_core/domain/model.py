@@ -81,7 +81,8 @@ class Source:
         environment: Where it is installed; None for the server's own environment.
         settings: Settings of the group ``workers`` that hold for it alone.
         endpoint: What its worker is to know of the endpoint it answers, as plain data: ``inputs`` and ``outputs``,
-            each a list of ``domain.service.Feature`` as dicts. Empty for a model.
+            each a list of ``domain.service.Feature`` as dicts; ``r_library``, a folder of packages for a script in R.
+            Empty for a model.
     """
 
     name: str

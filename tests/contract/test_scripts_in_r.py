@@ -317,6 +317,11 @@ async def test_text_is_utf_8_whatever_the_locale_of_the_server(served, monkeypat
     assert answer(await pool.call(call(x="é"))) == "grüß É"
 
 
+async def test_packages_of_a_generation_are_found_in_its_library(served, tmp_path):
+    pool = await served("predictor <- function() basename(.libPaths()[[1]])\n", endpoint={"r_library": str(tmp_path)})
+    assert answer(await pool.call(call())) == tmp_path.name
+
+
 # Responses.
 
 

@@ -25,8 +25,6 @@ from .responses import JSON
 from .scripts import Script
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "r", "worker.R")
-#: Packages that were installed for a generation are in this folder of its environment.
-LIBRARY = "r-library"
 INSTALL = "Debian and Ubuntu have it as r-base-core, with r-cran-jsonlite"
 _PR_SET_PDEATHSIG = 1
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -58,7 +56,7 @@ def load(path: str, function: str, endpoint: Mapping[str, Any], max_result_bytes
     Raises:
         RFailed: It does not come up.
     """
-    process = Process(path, function, max_result_bytes)
+    process = Process(path, function, max_result_bytes, endpoint.get("r_library"))
     ready = process.start()
     inputs = endpoint.get("inputs") or ()
     names = [str(one["name"]) for one in inputs]
@@ -93,9 +91,10 @@ class Process:
         path: The script.
         function: Which of its functions is called.
         max_result_bytes: A larger result is refused.
+        library: A folder of R packages, besides those that are installed.
     """
 
-    def __init__(self, path: str, function: str, max_result_bytes: int):
+    def __init__(self, path: str, function: str, max_result_bytes: int, library: Optional[str] = None):
         program = shutil.which("Rscript")
         if program is None:
             raise RFailed(f"{os.path.basename(path)} needs R, and there is no Rscript on the path; {INSTALL}")
@@ -119,7 +118,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             pass_fds=[questions, answers],
             cwd=folder,
-            env=_environment(),
+            env=_environment(library),
             preexec_fn=_end_with_parent(),
         )
         os.close(questions)
@@ -231,10 +230,9 @@ def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def _environment() -> "dict[str, str]":
+def _environment(library: Optional[str]) -> "dict[str, str]":
     variables = dict(os.environ)
-    library = os.path.join(sys.prefix, LIBRARY)
-    if os.path.isdir(library):
+    if library is not None:
         variables["R_LIBS"] = os.pathsep.join(filter(None, (library, variables.get("R_LIBS"))))
     said = variables.get("LC_ALL") or variables.get("LC_CTYPE") or variables.get("LANG") or ""
     if "utf-8" not in said.lower() and "utf8" not in said.lower():
