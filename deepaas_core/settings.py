@@ -266,6 +266,24 @@ class Infrastructure:
 
 
 @dataclass(frozen=True)
+class Connection:
+    """A database that services refer to by this name: ``[connection.NAME]``."""
+
+    url: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "doc": "SQLAlchemy URL with an asynchronous driver, e.g. `postgresql+asyncpg://user@host/name`; "
+            "`DEEPAAS_CORE_CONNECTION_NAME_URL` in the environment wins over the file, so that no password is in it."
+        },
+    )
+    pool_size: int = setting(5, "Connections that each HTTP process opens at most.", least=1, most=1000)
+    connect_timeout_s: float = setting(5.0, "Seconds until a database that does not answer counts as away.", least=0.1)
+    timeout_s: float = setting(15.0, "Seconds that any query may take, whatever its service says.", least=0.1)
+    writable: bool = setting(False, "Let services' queries that say so change the database.")
+
+
+@dataclass(frozen=True)
 class Shutdown:
     """How the server ends."""
 
@@ -340,6 +358,7 @@ class Settings:
     deepaas: Deepaas = field(default_factory=Deepaas)
     per_model: Mapping[str, Workers] = field(default_factory=dict)
     infrastructures: Mapping[str, Infrastructure] = field(default_factory=dict)
+    connections: Mapping[str, Connection] = field(default_factory=dict)
 
     def workers_for(self, model: str, over: Mapping[str, Any] = types.MappingProxyType({})) -> Workers:
         """The workers group of one model: its own where it has one, else everybody's.
@@ -398,18 +417,22 @@ class Settings:
         path = file or (Path(named) if named else None)
         tables = _read_file(path) if path else {}
         per_model_tables, infrastructures = tables.pop("model", {}), tables.pop("infrastructure", {})
+        connections = _load_connections(tables.pop("connection", {}), environ, str(path))
         groups = {}
         for group in _groups():
             table = tables.pop(group.name, {})
             groups[group.name] = _load_group(group, table, environ, given, str(path), defaults or {})
         if tables:
-            known = [group.name for group in _groups()] + ["model", "infrastructure"]
+            known = [group.name for group in _groups()] + ["model", "infrastructure", "connection"]
             raise SettingsError(
                 f"{path}: unknown table [{next(iter(tables))}].{did_you_mean(next(iter(tables)), known)}"
             )
         per_model = _load_per_model(per_model_tables, groups["workers"], str(path))
         return cls(
-            **groups, per_model=per_model, infrastructures=_load_infrastructures(infrastructures, environ, str(path))
+            **groups,
+            per_model=per_model,
+            infrastructures=_load_infrastructures(infrastructures, environ, str(path)),
+            connections=connections,
         )
 
     def to_plain(self) -> dict[str, Any]:
@@ -422,7 +445,8 @@ class Settings:
         groups = {group.name: _group_from_plain(group.type, plain[group.name]) for group in _groups()}
         per_model = {name: _group_from_plain(Workers, workers) for name, workers in plain["per_model"].items()}
         others = {name: _group_from_plain(Infrastructure, one) for name, one in plain["infrastructures"].items()}
-        return cls(**groups, per_model=per_model, infrastructures=others)
+        connections = {name: _group_from_plain(Connection, one) for name, one in plain["connections"].items()}
+        return cls(**groups, per_model=per_model, infrastructures=others, connections=connections)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -494,6 +518,20 @@ def reference() -> str:
     hints = get_type_hints(Infrastructure)
     for item in fields(Infrastructure):
         lines.append(f"| `infrastructure.NAME.{item.name}` | {_type_name(hints[item.name])} | {item.metadata['doc']} |")
+    lines += [
+        "",
+        "## connection.NAME",
+        "",
+        "Databases that services refer to, for lookups and queries; one table for each.",
+        "",
+        "| setting | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    hints = get_type_hints(Connection)
+    for item in fields(Connection):
+        default = "" if item.default in _NOTHING else f"`{_toml(item.default)}`"
+        kind = _type_name(hints[item.name])
+        lines.append(f"| `connection.NAME.{item.name}` | {kind} | {default} | {item.metadata['doc']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -606,6 +644,25 @@ def _load_infrastructures(tables: Any, environ: Mapping[str, str], path: str) ->
         values["token"] = environ.get(f"{PREFIX}INFRASTRUCTURE_{variable}_TOKEN", "")
         found[name] = Infrastructure(**values)
     return found
+
+
+_CONNECTION_URL = re.compile(rf"{PREFIX}CONNECTION_([A-Z0-9_]+)_URL")
+
+
+def _load_connections(tables: Any, environ: Mapping[str, str], path: str) -> dict[str, Connection]:
+    """The connections of the file, and those of which only the environment knows."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise SettingsError(f"{path}: [connection] may only have tables [connection.NAME].")
+    urls = {found[1]: url for variable, url in environ.items() if (found := _CONNECTION_URL.fullmatch(variable))}
+    hints, connections = get_type_hints(Connection), {}
+    for name, table in tables.items():
+        where = f"{path}: connection.{name}"
+        values = _from_table(Connection, hints, table, where)
+        url = urls.pop(re.sub(r"[^A-Z0-9]", "_", name.upper()), values.get("url", ""))
+        if not url:
+            raise SettingsError(f"{where} has no url.")
+        connections[name] = Connection(**{**values, "url": url})
+    return connections | {name.lower(): Connection(url) for name, url in urls.items()}
 
 
 def _group_from_plain(kind: Any, plain: Mapping[str, Any]) -> Any:

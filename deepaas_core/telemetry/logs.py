@@ -91,7 +91,7 @@ class Text(logging.Formatter):
             yield f"{head}{line}"[:MAX_LINE]
 
     def format(self, record: logging.LogRecord) -> str:
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        clock = time.strftime(self.datefmt or "%H:%M:%S", time.localtime(record.created))
         given = _fields(record)
         trace = str(given.pop("traceback", ""))  # a model's own, from its worker
         fields = "".join(f" {name}={_shown(value)}" for name, value in given.items())
