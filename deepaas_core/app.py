@@ -46,6 +46,7 @@ from deepaas_core.publishing import definition
 from deepaas_core.publishing.archive import Archives, pack
 from deepaas_core.publishing.building import Builder
 from deepaas_core.serving.asking import asking
+from deepaas_core.serving.automator import Automations, Automator
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.deployer import Deployer
 from deepaas_core.serving.gatekeeper import Gatekeeper, is_loopback
@@ -61,10 +62,12 @@ from deepaas_core.serving.stage import Stage
 from deepaas_core.serving.trainer import OnServe, Served, Trainer
 from deepaas_core.settings import Settings, Store
 from deepaas_core.stores import migrations
-from deepaas_core.stores.base import ServiceStore
+from deepaas_core.stores.base import AutomationStore, ServiceStore
 from deepaas_core.stores.database import Database
 from deepaas_core.stores.memory import MemoryServiceStore
+from deepaas_core.stores.memory_automations import MemoryAutomationStore
 from deepaas_core.stores.sql import SqlRunStore
+from deepaas_core.stores.sql_automations import SqlAutomationStore
 from deepaas_core.stores.sql_predictions import SqlPredictionStore
 from deepaas_core.stores.sql_services import SqlServiceStore
 from deepaas_core.stores.sql_tokens import SqlTokenStore
@@ -345,17 +348,24 @@ class Publication:
         services: Which generation answers.
         deployer: Changes that.
         stage: Where generations run.
+        automations: What services do by themselves.
     """
 
     services: Services
     deployer: Deployer
     stage: Stage
+    automations: Automations
 
 
 def publication_of(
-    settings: Settings, store: ServiceStore, catalog: Catalog, predictor: Predictor, scratch: Path
+    settings: Settings,
+    store: ServiceStore,
+    executions: AutomationStore,
+    catalog: Catalog,
+    predictor: Predictor,
+    scratch: Path,
 ) -> Publication:
-    """Published services, over a store and the archives in a folder.
+    """Published services, over their stores and the archives in a folder.
 
     Raises:
         SettingsError: The folders cannot be made.
@@ -372,7 +382,7 @@ def publication_of(
     publisher = Publisher(store, archives, definition.read, scratch, chosen.max_unpacked_mb * 2**20)
     rehearsal = Rehearsal(services, asking(predictor))
     deployer = Deployer(store, publisher, stage, services, rehearsal, place_of(settings.store).server)
-    return Publication(services, deployer, stage)
+    return Publication(services, deployer, stage, Automations(executions, services))
 
 
 def model_in(name: str, environment: Environment) -> Source | None:
@@ -400,7 +410,7 @@ async def _listener_of(
         )
         return cast("HttpProcesses", made)
     web = await asyncio.to_thread(import_module, "deepaas_core.web.app")
-    published = publication.services, publication.deployer
+    published = publication.services, publication.deployer, publication.automations
     app = web.build(
         settings, catalog, predictor, trainer, guard_of(settings), scratch, gatekeeper, *published, recorder
     )
@@ -439,7 +449,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         connect(trainer, catalog)
         predictor = predictor_of(settings, catalog)
         recorder = recorder_of(settings, predictor.counts)
-        publication = publication_of(settings, SqlServiceStore(database), catalog, predictor, folders.scratch)
+        executions = SqlAutomationStore(database)
+        stores = SqlServiceStore(database), executions
+        publication = publication_of(settings, *stores, catalog, predictor, folders.scratch)
         catalog.start()
         try:
             listener = await _listener_of(
@@ -455,6 +467,19 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         saying = _say_that_we_are_here(settings, listener.port)
         renewing = [asyncio.create_task(renewer.run()), asyncio.create_task(gatekeeper.watch())]
         renewing.append(asyncio.create_task(recorder.tidy()))
+        automator = Automator(
+            publication.automations,
+            executions,
+            publication.services,
+            publication.deployer,
+            publication.stage,
+            trainer,
+            catalog,
+            recorder.store,
+            folders.scratch,
+            place_of(settings.store).server,
+        )
+        renewing.append(asyncio.create_task(automator.run()))
         if settings.models.reload:
             renewing.append(asyncio.create_task(Reloader(catalog, renewer, source_of).run()))
         try:
@@ -615,7 +640,8 @@ async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any]
 
         found = found_by(settings)
         catalog = Catalog(found.sources, found.problems, make_executor, inspect)
-        publication = publication_of(settings, MemoryServiceStore(), catalog, predictor_of(settings, catalog), scratch)
+        stores = MemoryServiceStore(), MemoryAutomationStore()
+        publication = publication_of(settings, *stores, catalog, predictor_of(settings, catalog), scratch)
         try:
             await asyncio.to_thread(pack, folder, scratch / "draft.zip")
             service = definition.read(folder)

@@ -27,6 +27,7 @@ from deepaas_core.executors.remote import Remote
 from deepaas_core.executors.worker import frames
 from deepaas_core.executors.worker.serve import die_with
 from deepaas_core.plugins.inspection import inspect
+from deepaas_core.serving.automator import Automations
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.limiter import Charge
 from deepaas_core.serving.predictor import Predictor
@@ -35,6 +36,7 @@ from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.database import Database
+from deepaas_core.stores.sql_automations import SqlAutomationStore
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
 from deepaas_core.web.processes import (
@@ -112,8 +114,9 @@ class Front:
         guard, scratch = app.guard_of(settings), Path(hello["scratch"])
         gatekeeper = app.gatekeeper_of(settings, database, self._spend)
         await gatekeeper.look()
-        published = services, RemoteDeployer(self._link)
         recorder = app.recorder_of(settings, predictor.counts)
+        automations = Automations(SqlAutomationStore(database), services)
+        published = services, RemoteDeployer(self._link), automations
         application = web_app.build(
             settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, self._scrape
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Query, Service, Target
 from deepaas_core.errors import DefinitionRefused, Fault, did_you_mean
-from deepaas_core.publishing import scripts
+from deepaas_core.publishing import automations, scripts
 from deepaas_core.publishing.complaints import Complaint, Place, complaints_of
 from deepaas_core.publishing.grammar import FILE, KINDS
 from deepaas_core.publishing.places import Places
@@ -104,6 +104,9 @@ class _Reader:
             for at, test in enumerate(tests if isinstance(tests, list) else [])
             if self._is_sound(("tests", at))
         ]
+        told = plain.get("automations", {})
+        for name, automation in (told if isinstance(told, dict) else {}).items():
+            self._check_automation(("automations", name), automation, endpoints)
         return Service(
             name=str(plain.get("name")),
             title=plain.get("title", ""),
@@ -111,7 +114,16 @@ class _Reader:
             endpoints=endpoints,
             queries=tuple(queries),
             readme=self._readme(),
+            automations=told,
         )
+
+    def _check_automation(self, place: Place, table: Any, endpoints: Mapping[str, Endpoint]) -> None:
+        if not self._is_sound(place):
+            return
+        if ":" in table.get("train", ""):
+            self._target({"script": table["train"]}, (*place, "train"))
+        for where, said in automations.complaints(table, endpoints, self._folder):
+            self._complain((*place, *where), said)
 
     def _readme(self) -> str:
         try:

@@ -144,6 +144,66 @@ _TEST = _table(
 )
 
 
+_CONDITION = _text(
+    "A metric, a comparison and a number, e.g. `accuracy >= 0.9`.",
+    pattern=r"^\s*[^\s<>=!]+\s*(>=|<=|==|!=|>|<)\s*\S+\s*$",
+    **{"x-expected": "a metric, a comparison and a number, e.g. `accuracy >= 0.9`"},
+)
+_DRIFT = _table(
+    "Recent inputs, out of the prediction log, must look like the training data.",
+    {
+        "reference": _text("The training data: a CSV file in this folder."),
+        "endpoint": _text("Whose inputs."),
+        "features": {
+            "type": "array",
+            "items": {"type": "string"},
+            "minItems": 1,
+            "description": "Which of them; left out, all that the file and the inputs have in common.",
+        },
+        "recent": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 100000,
+            "default": 1000,
+            "description": "Rows to look at.",
+        },
+        "at_least": {
+            "type": "integer",
+            "minimum": 1,
+            "default": 100,
+            "description": "With fewer rows nothing can be said, and the check lets pass.",
+        },
+        "most": {
+            "type": "number",
+            "minimum": 0,
+            "default": 0.2,
+            "description": "The largest population stability index of a feature that is not drift.",
+        },
+    },
+    required=["reference", "endpoint"],
+)
+_AUTOMATION = _table(
+    "What is done by itself: train, check, publish, deploy; a step that is left out is not done.",
+    {
+        "schedule": _text("When: five fields of cron, in UTC, e.g. `0 3 * * *`."),
+        "after_run_of": _text("The installed model after whose successful training runs it is done.", minLength=1),
+        "train": _text(
+            "What trains: a function of a script, e.g. `train.py:train`, or an installed model.", minLength=1
+        ),
+        "arguments": {"type": "object", "description": "What `train` is called with."},
+        "check": {"type": "array", "items": _CONDITION, "description": "What the run's metrics must reach."},
+        "drift": {"$ref": "#/$defs/drift"},
+        "publish": _text("The version of the new generation; a number is added where it is taken.", minLength=1),
+        "deploy": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 1,
+            "description": "The part of the traffic that the new generation gets.",
+        },
+    },
+)
+
+
 def _workers() -> dict[str, Any]:
     hints = get_type_hints(Workers)
     members = {}
@@ -187,6 +247,9 @@ SCHEMA: dict[str, Any] = {
             "endpoints": _named(
                 "Its endpoints, by name.", {"$ref": "#/$defs/endpoint"}, minProperties=1, propertyNames=_NAMES
             ),
+            "automations": _named(
+                "What is done by itself, by name.", {"$ref": "#/$defs/automation"}, propertyNames=_NAMES
+            ),
             "tests": {"type": "array", "items": {"$ref": "#/$defs/test"}, "description": "Its test queries."},
         },
         required=["name", "endpoints"],
@@ -200,6 +263,8 @@ SCHEMA: dict[str, Any] = {
         ),
         "workers": _workers(),
         "test": _TEST,
+        "automation": _AUTOMATION,
+        "drift": _DRIFT,
     },
 }
 

@@ -144,6 +144,15 @@ class Stage:
         """
         await self._build(generation, _nothing)
 
+    async def workshop(self, generation: Generation) -> tuple[Environment | None, Path]:
+        """The environment of a generation, if it has one of its own, and its folder.
+
+        Raises:
+            GenerationFailed: It cannot be built.
+        """
+        built, folder = await self._build(generation, _nothing)
+        return built.environment, folder
+
     async def keep(self) -> None:
         """Take down what nobody needs, from now on."""
         while True:

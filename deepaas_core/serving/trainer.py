@@ -356,6 +356,15 @@ class Trainer:
         """
         await self._to_the_end(self._housekeeping.purge(await self.at_hand(run_id)))
 
+    async def model_folder(self, run_id: str) -> Path | None:
+        """Where the trained model of a run is; None if it left none.
+
+        Raises:
+            RunNotFound: There is none.
+            RunElsewhere: It is on another server.
+        """
+        return self._model_of(await self.at_hand(run_id))
+
     async def tidy(self) -> None:
         """Delete what need not be kept any longer; the server does so by itself now and then."""
         await self._housekeeping.tidy()

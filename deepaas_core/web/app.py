@@ -16,6 +16,7 @@ from aiohttp import web
 
 from deepaas_core import errors
 from deepaas_core.executors.worker.guard import Guard
+from deepaas_core.serving.automator import Automations
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.deployer import Deployments
 from deepaas_core.serving.gatekeeper import Gatekeeper
@@ -30,6 +31,7 @@ from deepaas_core.telemetry.metrics import Counts
 from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negotiation, observe, problems, routes
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
+from deepaas_core.web.rest import automations as automation_routes
 from deepaas_core.web.rest import models, runs, tokens, watching
 from deepaas_core.web.rest import services as service_routes
 from deepaas_core.web.ui import pages
@@ -52,6 +54,7 @@ def build(
     gatekeeper: Gatekeeper,
     services: Services,
     deployer: Deployments,
+    automations: Automations,
     recorder: Recorder,
     scrape: keys.Scrape | None = None,
 ) -> web.Application:
@@ -72,6 +75,7 @@ def build(
     app[keys.RECORDER] = recorder
     app[keys.SERVICES] = services
     app[keys.DEPLOYER] = deployer
+    app[keys.AUTOMATIONS] = automations
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
@@ -87,6 +91,7 @@ def build(
         *watching.ROUTES,
         *tokens.ROUTES,
         *service_routes.ROUTES,
+        *automation_routes.ROUTES,
         *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),
     )
     auth.guard(app, gatekeeper, offered, base, _expecting)

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from deepaas_core.executors.worker.guard import Guard
+from deepaas_core.serving.automator import Automations
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.deployer import Deployments
 from deepaas_core.serving.gatekeeper import Gatekeeper
@@ -30,6 +31,8 @@ GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
 SERVICES = web.AppKey("services", Services)
 #: Changes that.
 DEPLOYER: web.AppKey[Deployments] = web.AppKey("deployer")
+#: What services do by themselves.
+AUTOMATIONS = web.AppKey("automations", Automations)
 #: Folder under which every request that carries files gets one of its own.
 SCRATCH = web.AppKey("scratch", Path)
 #: Which addresses a ``predict/url`` may lead to.

@@ -20,6 +20,7 @@ from deepaas_core.serving.recorder import Recorder
 from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.stores.memory import MemoryRunStore, MemoryServiceStore, MemoryTokenStore
+from deepaas_core.stores.memory_automations import MemoryAutomationStore
 from deepaas_core.stores.memory_predictions import MemoryPredictionStore
 from deepaas_core.web import app as web_app
 
@@ -69,9 +70,10 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         await gatekeeper.look()
         watching.append(asyncio.create_task(gatekeeper.watch()))
         predictor = Predictor(catalog, lambda source: settings.workers_for(source.name, source.settings).timeout_s)
-        publication = composition.publication_of(settings, MemoryServiceStore(), catalog, predictor, scratch)
+        stores = MemoryServiceStore(), MemoryAutomationStore()
+        publication = composition.publication_of(settings, *stores, catalog, predictor, scratch)
         recorder = Recorder(MemoryPredictionStore(), settings.prediction_log, predictor.counts)
-        published = publication.services, publication.deployer
+        published = publication.services, publication.deployer, publication.automations
         application = web_app.build(
             settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder
         )

@@ -21,6 +21,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, NoReturn, Optional
@@ -206,7 +207,10 @@ def _work(job: dict[str, Any], folder: str, supervisor: int) -> NoReturn:
 
 def _train(job: dict[str, Any]) -> bytes:
     compat.install()
-    description = describing.describe(loading.load(job["target"]))
+    plugin = loading.load(job["target"])
+    if loading.is_script(job["target"]):  # its one function is what trains
+        plugin = types.SimpleNamespace(train=plugin.predict)
+    description = describing.describe(plugin)
     hook = description.hooks.get("train")
     if hook is None:
         raise NotImplementedError("The model package that is installed now has no function train.")
