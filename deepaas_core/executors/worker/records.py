@@ -19,6 +19,8 @@ from .scripts import Script
 
 #: Calls that are made besides the first to find out which of the records are to blame, at most.
 MAX_TRIES = 200
+#: Errors that are told in full, and characters of the messages of those after them.
+MAX_TOLD, MAX_SHORT_CHARS = 100, 200
 #: Parameters that take all records at once, and those that take one, whole.
 MANY = re.compile(r"rows|records|features|instances|samples|X|(\w+_)?df|frame|data_?frame|new_?data")
 ONE = ("data", "row", "record", "instance", "sample", "observation")
@@ -29,6 +31,8 @@ Run = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 #: A record's result, in a tuple so that it is never taken for something else, or why it has none.
 Outcome = Union[Refusal, tuple[Any]]
 Record = dict[str, Any]
+#: The parameter that takes many records at once, and what makes that of them.
+Gather = tuple[str, Callable[[list[Record]], Any]]
 
 
 class Records:
@@ -47,6 +51,7 @@ class Records:
         self._inputs = [str(one["name"]) for one in endpoint.get("inputs") or ()]
         self._run = run
         self._max_result_bytes = max_result_bytes
+        self._gather, self._whole = self._ways(description.script)
 
     def answer(self, records: Any, values: Mapping[str, Any], marked: bool) -> "tuple[bytes, list[tuple[int, Any]]]":
         """One JSON array, with null where a record has no answer, and why those have none.
@@ -77,10 +82,8 @@ class Records:
     def _outcomes(self, records: list[Record], values: Mapping[str, Any]) -> list[Outcome]:
         hooks = self._description.hooks
         if self._description.script is not None:
-            function = hooks["predict"]
-            gather = self._gathering(self._description.script, records[0])
-            if gather is not None:
-                return self._together(function, "predict", records, values, gather)
+            if self._gather is not None and self._gather[0] not in records[0]:
+                return self._together(hooks["predict"], "predict", records, values, self._gather[1])
             return [self._alone(record, values) for record in records]
         for hook in ("predict_batch", "predict_data", "predict"):
             if hook in hooks:
@@ -94,22 +97,24 @@ class Records:
 
     # All at once.
 
-    def _gathering(self, script: Script, first: Record) -> Optional[Callable[[list[Record]], Any]]:
-        """What makes of records that which the function's first parameter takes; None if it takes them one by one."""
-        if script.gather is not None:
-            table, gather = script.gather
-            return None if table in first else gather
+    def _ways(self, script: Optional[Script]) -> "tuple[Optional[Gather], Optional[str]]":
+        """How a script's function takes many records at once, and which parameter takes a single one whole, if any."""
+        if script is None or script.gather is not None:
+            return (None if script is None else script.gather), None
         shape = shape_of(script.predict)
         name = next(iter(shape.positional), None)
-        if name is None or name in first:
-            return None
+        if name is None:
+            return None, None
         hint = _hint(script.predict)
+        is_mapping = (typing.get_origin(hint) or hint) in (dict, collections.abc.Mapping)
+        whole = name if is_mapping or name in ONE else None
         needs_more = (
             sum(one.default is one.empty and one.name in shape.positional for one in shape.parameters or ()) > 1
         )
         if needs_more and not MANY.fullmatch(name) and "DataFrame" not in str(hint):
-            return None
-        return _gather_as(hint, name, self._inputs)
+            return None, whole
+        make = _gather_as(hint, name, self._inputs)
+        return (None if make is None else (name, make)), whole
 
     def _together(
         self,
@@ -145,9 +150,8 @@ class Records:
     def _alone(self, record: Record, values: Mapping[str, Any]) -> Outcome:
         function = self._description.hooks["predict"]
         try:
-            whole = self._takes_whole(function, record)
-            if whole is not None:
-                kwargs = self._description.deserialize("predict", {**values, whole: record})
+            if self._whole is not None and self._whole not in record:
+                kwargs = self._description.deserialize("predict", {**values, self._whole: record})
             else:
                 kwargs = self._description.deserialize("predict", self._named({**values, **record}))
             return (_body(self._run(function, (), kwargs)),)
@@ -155,16 +159,6 @@ class Records:
             return Refusal("invalid", issues=error.issues)
         except BaseException as error:
             return refusal_for(error)
-
-    @staticmethod
-    def _takes_whole(function: Callable[..., Any], record: Record) -> Optional[str]:
-        """The parameter that takes a whole record, if the function has one."""
-        first = next(iter(shape_of(function).positional), None)
-        if first is None or first in record:
-            return None
-        hint = _hint(function)
-        is_mapping = (typing.get_origin(hint) or hint) in (dict, collections.abc.Mapping)
-        return first if is_mapping or first in ONE else None
 
     def _named(self, given: Record) -> Record:
         """A record by the names of the function's parameters, which cannot have blanks or dots.
@@ -244,9 +238,11 @@ class Records:
 def _told_once(refused: Mapping[int, Refusal]) -> "list[tuple[int, Any]]":
     """Why records have no answer, in order; a traceback with the first of its kind alone."""
     told: set[str] = set()
-    found = []
+    found: list[tuple[int, Any]] = []
     for place in sorted(refused):
         error = dict(refused[place].error)
+        if len(found) > MAX_TOLD and "message" in error:
+            error["message"] = error["message"][:MAX_SHORT_CHARS]
         traceback = error.get("traceback")
         if traceback and (traceback in told or len(told) > 20):
             error["traceback"] = ""
