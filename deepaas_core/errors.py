@@ -238,6 +238,19 @@ class GenerationNotFound(NotFound):
         return f"Service {self.service!r} has no generation {self.version!r}."
 
 
+class SampleNotFound(NotFound):
+    """There is no sample code for this."""
+
+    def __init__(self, name: str, asked: str):
+        super().__init__(name, asked)
+        self.name, self.asked = name, asked
+
+    def __str__(self) -> str:
+        if not self.asked:
+            return f"{self.name!r} has nothing that could be asked with a short JSON object."
+        return f"{self.asked!r} of {self.name!r} cannot be asked with a short JSON object."
+
+
 class EndpointNotFound(NotFound):
     """The generation has no such endpoint."""
 

@@ -200,6 +200,26 @@ class Services:
         except KeyError:
             raise errors.ServiceNotFound(service) from None
 
+    def shown(self, service: str, version: str | None = None) -> Live:
+        """The generation that says what a service is: the one with most of the traffic, else the newest.
+
+        Args:
+            service: Its name.
+            version: Another one that is asked for.
+
+        Raises:
+            ServiceNotFound, GenerationNotFound: There is none.
+            NothingDeployed: It has no generation at all.
+        """
+        standing = self.standing(service)
+        if version is None:
+            shares = {one: share for one, share in standing.deployment.shares.items() if one in standing.kept}
+            newest = [each.version for each in standing.generations[-1:]]
+            version = next(iter(sorted(shares, key=lambda one: -shares[one]) or newest), None)
+        if version is None:
+            raise errors.NothingDeployed(service)
+        return self.kept(service, version)
+
     def knows(self, service: str, version: str | None = None) -> bool:
         """Whether there is a service, or a generation, of this name."""
         standing = self._standing.get(service)

@@ -83,6 +83,11 @@ def visible(request: web.Request) -> tuple[list[Entry], list[Problem]]:
     return entries, [problem for problem in catalog.problems if principal.sees(problem.name)]
 
 
+def needs_token(request: web.Request, right: Right, name: str) -> bool:
+    """Whether only those with a token have this right over a model or service."""
+    return not request.app[GATEKEEPER].anybody.may(right, name)
+
+
 def max_body_bytes(request: web.Request, most: int) -> int:
     """The largest body that this caller may send, where so much may be sent by anybody."""
     return min(most, request[_MAX_BODY]) if _MAX_BODY in request else most

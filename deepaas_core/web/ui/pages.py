@@ -20,10 +20,11 @@ from aiohttp import ETag, web
 
 from deepaas_core import __version__
 from deepaas_core.serving.catalog import Catalog
-from deepaas_core.web import openapi
-from deepaas_core.web.auth import visible
-from deepaas_core.web.keys import CATALOG, GATEKEEPER, SETTINGS
+from deepaas_core.web import addresses, openapi
+from deepaas_core.web.auth import caller, visible
+from deepaas_core.web.keys import CATALOG, GATEKEEPER, SERVICES, SETTINGS
 from deepaas_core.web.routes import SEE, get, partly
+from deepaas_core.web.ui import services
 from deepaas_core.web.ui.cards import Card, card
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 TITLE = "DEEPaaS core"
 
 _HERE = Path(__file__).parent
-_OURS = {"pages.css": "text/css", "pages.js": "text/javascript", "docs.css": "text/css", "docs.js": "text/javascript"}
+_OURS = {
+    f"{name}.{kind}": media_type
+    for name in ("pages", "docs", "service")
+    for kind, media_type in (("css", "text/css"), ("js", "text/javascript"))
+}
 _SWAGGER = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -42,6 +47,8 @@ _DOCS_POLICY = _POLICY + (
     "img-src 'self' data: blob:; media-src blob:"
 )
 _LANDING_POLICY = _POLICY + "script-src 'self'; style-src 'self'; img-src 'self' data:"
+#: READMEs may have pictures inside; a row can be tried.
+_SERVICE_POLICY = _POLICY + "script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -57,8 +64,17 @@ async def get_landing(request: web.Request) -> web.Response:
     entries, problems = visible(request)
     cards = [card(entry) for entry in entries]
     cards += [Card.refused(problem.name, problem.distribution, problem.reason) for problem in problems]
-    page = _template("landing.html", cards=cards, origin=_origin(request), server_version=__version__)
+    published, sees = request.app[SERVICES], caller(request).sees
+    offered = [services.card(published, name) for name in published.names() if sees(name)]
+    shown = {"cards": cards, "services": offered, "origin": addresses.origin(request)}
+    page = _template("landing.html", **shown, server_version=__version__)
     return _page(page, _LANDING_POLICY)
+
+
+async def get_service(request: web.Request) -> web.Response:
+    """What there is to know of a service, with programs that call it and a form to try it."""
+    page = _template("service.html", **await services.values_of(request), server_version=__version__)
+    return _page(page, _SERVICE_POLICY)
 
 
 async def get_docs(request: web.Request) -> web.Response:
@@ -124,19 +140,11 @@ def _document(request: web.Request) -> _Document:
     return made[key]
 
 
-def _origin(request: web.Request) -> str:
-    """Where this connection came in, for the commands; a browser's script puts the address it used instead."""
-    name = request.transport.get_extra_info("sockname") if request.transport else None
-    host, port = name[:2] if isinstance(name, tuple) else ("127.0.0.1", 5000)
-    base = request.app[SETTINGS].web.base_path.rstrip("/")
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{base}"
-
-
 def _page(text: str, policy: str) -> web.Response:
     return web.Response(text=text, content_type="text/html", headers={**_HEADERS, "Content-Security-Policy": policy})
 
 
-def _template(name: str, **values: object) -> str:
+def _template(name: str, /, **values: object) -> str:
     return _templates().get_template(name).render(title=TITLE, **values)
 
 
@@ -161,4 +169,5 @@ ROUTES = [
     get("/docs", get_docs, partly(SEE)),
     get("/docs/{name}", get_asset, partly(SEE)),
     get("/openapi.json", get_openapi, partly(SEE)),
+    get("/services/{service}", get_service, SEE),
 ]

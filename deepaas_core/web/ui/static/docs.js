@@ -53,7 +53,7 @@ window.ui = SwaggerUIBundle({
   defaultModelRendering: "example",
   displayRequestDuration: true,
   filter: false,
-  persistAuthorization: true,
+  persistAuthorization: false, // what is kept in a browser's storage is kept too long
   requestSnippetsEnabled: false,
   showCommonExtensions: true,
   syntaxHighlight: { theme: "nord" },

@@ -1,7 +1,7 @@
 "use strict";
 
 // Commands name the address under which the reader sees this page.
-const here = new URL(".", document.baseURI).href.replace(/\/$/, "");
+const here = new URL(document.documentElement.dataset.root ?? ".", document.baseURI).href.replace(/\/$/, "");
 for (const origin of document.querySelectorAll(".origin")) {
   origin.textContent = here;
 }
