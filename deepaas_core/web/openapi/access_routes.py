@@ -100,7 +100,12 @@ def ask_for_tokens(document: Json, cookie: str) -> None:
         "basic": {"type": "http", "scheme": "basic", "description": "The token as user name, and no password."},
     }
     if cookie:
-        schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": cookie}
+        schemes["cookie"] = {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": cookie,
+            "description": "The token in a cookie. Browsers send it by themselves; no page can set it here.",
+        }
     components = document["components"]
     components["securitySchemes"] = schemes
     components["responses"] |= {
