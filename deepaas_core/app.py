@@ -370,7 +370,7 @@ def publication_of(
     Raises:
         SettingsError: The folders cannot be made.
     """
-    data, chosen = Path(settings.store.data_dir), settings.services
+    data, chosen = Path(settings.store.data_dir).absolute(), settings.services
     archives = Archives(chosen.archives_dir or data / "generations", data / "unpacked")
     try:
         archives.make_folders()
