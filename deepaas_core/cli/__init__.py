@@ -18,7 +18,7 @@ from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsErr
 from deepaas_core.settings import Settings, add_arguments, parser_flags
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
-_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "environment", "token", "access")
+_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "samples", "environment", "token", "access")
 #: What can be done with services.
 _SERVICE_COMMANDS = (
     *("publish", "deploy", "services", "generations", "split", "rollback", "enable", "disable"),
@@ -170,7 +170,22 @@ def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     train = _command(commands, "train", "start a training run on a running server", _train, "NAME ")
     train.add_argument("name", help="the model")
     _add_starting(train)
+    _add_samples(commands)
     _add_runs(commands)
+
+
+def _add_samples(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "print a program that calls a service or a model of a running server"
+    samples = _command(commands, "samples", text, _later("samples", "samples"), "NAME ")
+    samples.add_argument("name", help="the service or model")
+    samples.add_argument("endpoint", nargs="?", help="an endpoint, or a function of a model (default: the first)")
+    samples.add_argument(
+        *("--language", "-l"),
+        choices=("curl", "python", "r", "javascript", "java", "vba"),
+        default="curl",
+        help="the program's (default: %(default)s)",
+    )
+    _add_server(samples)
 
 
 def _add_runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -32,7 +32,7 @@ from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negot
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import automations as automation_routes
-from deepaas_core.web.rest import models, runs, tokens, watching
+from deepaas_core.web.rest import models, runs, samples, tokens, watching
 from deepaas_core.web.rest import services as service_routes
 from deepaas_core.web.ui import pages
 
@@ -90,6 +90,7 @@ def build(
         *pages.ROUTES,
         *watching.ROUTES,
         *tokens.ROUTES,
+        *samples.ROUTES,
         *service_routes.ROUTES,
         *automation_routes.ROUTES,
         *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),

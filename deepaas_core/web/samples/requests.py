@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from deepaas_core.domain.arguments import Arguments
@@ -70,8 +71,9 @@ def arguments_of(live: Live, endpoint: Endpoint) -> Arguments | None:
 
 def example_arguments(arguments: Arguments) -> Mapping[str, Any]:
     """Arguments that should do."""
-    schemas = convert(arguments, MarshmallowPlugin(schema_name_resolver=lambda schema: ""))
-    example: Mapping[str, Any] = Declared(arguments, schemas).json({})["example"]
+    plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")
+    APISpec("", "", openapi.VERSION, plugins=[plugin])  # without one, a plugin converts nothing
+    example: Mapping[str, Any] = Declared(arguments, convert(arguments, plugin)).json({})["example"]
     return example
 
 

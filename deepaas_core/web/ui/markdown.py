@@ -24,6 +24,7 @@ def rendered(text: str) -> Markup:
     tokens = parser.parse(text)
     for token in tokens:
         token.tag = _HEADINGS.get(token.tag, token.tag)
+        token.attrs.pop("style", None)  # of a table's cell; the policy of the page forbids them
         if token.children:
             token.children = [_harmless(child) for child in token.children]
     return Markup(parser.renderer.render(tokens, parser.options, {}))
