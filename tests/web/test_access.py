@@ -135,6 +135,36 @@ async def test_nothing_of_a_model_is_seen_with_a_token_for_another(locked):
             assert "treasure" not in text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/models/other/../treasure/predict/data",
+        "/api/v1/models/other/%2e%2e/treasure/predict/data",
+        "/api/v1/models/other%2f..%2ftreasure/predict/data",
+        "/api/v1/models/%74reasure/predict/data",
+        "/api/v1/models/treasure%00/predict/data",
+        "/api/v1//models/treasure/predict/data",
+        "//api/v1/models/treasure/predict/data",
+        "/api/v1/models/treasure/predict/data/",
+        "/api/v1/models/TREASURE/predict/data",
+        "/api/v1/models/treasure;other/predict/data",
+        "/livez/../api/v1/models/treasure/predict/data",
+        "/livez%2f..%2fapi/v1/models/treasure/predict/data",
+        "http://x/api/v1/models/treasure/predict/data",
+    ],
+)
+@pytest.mark.parametrize("shown", ["", "foreign"])
+async def test_no_spelling_of_a_path_leads_past_the_gate(locked, path, shown):
+    header = f"X-API-Key: {await token(locked, names=['other'])}\r\n" if shown else ""
+    reader, writer = await asyncio.open_connection("127.0.0.1", locked.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{header}Content-Length: 10\r\n"
+    writer.write(head.encode() + b'Connection: close\r\n\r\n{"data":1}')
+    status = int((await asyncio.wait_for(reader.readline(), 5)).split()[1])
+    assert status in (400, 401, 404, 405)
+    assert b"prediction" not in await reader.read()
+    writer.close()
+
+
 async def test_who_may_only_read_changes_nothing_and_predicts_nothing(locked):
     reading = await token(locked, Right.READ)
     for path, _, method, address in routes(locked):
