@@ -307,7 +307,7 @@ class Deepaas:
     v1: Literal["off", "0.x", "1.x"] = setting(
         "off", "Speak version 1 as well: as DEEPaaS 0.x did at `/models`, or as DEEPaaS 1.x did at `/v1/models`."
     )
-    doc_endpoint: bool = setting(True, "Show Swagger UI at `/api`, and its document at `/swagger.json`.")
+    doc_endpoint: bool = setting(True, "Show Swagger UI at `/api`; its document is at `/swagger.json` either way.")
     predict_endpoint: bool = setting(True, "Let clients of DEEPaaS predict; otherwise that answers 402.")
     train_endpoint: bool = setting(True, "Let clients of DEEPaaS train; otherwise that answers 402.")
     debug_endpoint: bool = setting(
