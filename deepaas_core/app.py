@@ -33,7 +33,7 @@ from deepaas_core.executors.base import Executor, OnChange
 from deepaas_core.executors.companion import keep
 from deepaas_core.executors.interpreters import inherited
 from deepaas_core.executors.pool import Limits, Pool
-from deepaas_core.executors.process import Launch, StartFailed
+from deepaas_core.executors.process import Launch, StartFailed, memory_of
 from deepaas_core.executors.process import describe as describe_process
 from deepaas_core.executors.runs import RunProcesses
 from deepaas_core.executors.worker.guard import Guard
@@ -613,10 +613,12 @@ class Tried:
     Attributes:
         start_s: Seconds until it was up, warm, without the building of its environment.
         outcomes: What it answered.
+        memory_bytes: What its processes held after that.
     """
 
     start_s: float
     outcomes: Sequence[Outcome]
+    memory_bytes: int
 
 
 async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any] | None = None) -> Tried:
@@ -658,7 +660,8 @@ async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any]
             if arguments or not queries:
                 queries += _plain_query(service, arguments or {})
             _, outcomes = await publication.deployer.rehearse(service.name, "draft", queries)
-            return Tried(start_s, outcomes)
+            pids = [pid for entry in catalog.with_parts() for pid in entry.executor.activity().pids]
+            return Tried(start_s, outcomes, sum(memory_of(pid, with_children=True) for pid in pids))
         finally:
             await publication.deployer.close()
             await catalog.close(0)

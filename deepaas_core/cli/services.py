@@ -391,9 +391,9 @@ def _try_out(given: argparse.Namespace, folder: Path | None) -> int:
     tried = asyncio.run(app.try_out(Settings.load(environ=os.environ), folder, arguments))
     outcomes = [_plain(outcome) for outcome in tried.outcomes]
     if given.json:
-        print(json.dumps({"start_s": tried.start_s, "outcomes": outcomes}))
+        print(json.dumps({"start_s": tried.start_s, "memory_bytes": tried.memory_bytes, "outcomes": outcomes}))
         return Exit.OK if all(one["passed"] for one in outcomes) else Exit.FAILED
-    print(f"It is up after {duration(tried.start_s)}.")
+    print(f"It is up after {duration(tried.start_s)}, and takes {tried.memory_bytes / 2**20:.0f} MiB of memory.")
     for one in outcomes:
         told = f"answers in {duration(one['duration_s'])}: {_cut(json.dumps(one['answer']))}"
         print(f"{one['endpoint']} {told if one['passed'] else one['problem']}")

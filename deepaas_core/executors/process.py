@@ -221,12 +221,7 @@ class Worker:
 
     def memory_bytes(self) -> int:
         """The memory that the process holds by now, with that of its R if it has one; 0 once it is gone."""
-        try:
-            process = psutil.Process(self.pid)
-            in_r = process.children() if is_in_r(self.launch.target) else []
-            return sum(int(one.memory_info().rss) for one in (process, *in_r))
-        except psutil.Error:
-            return 0
+        return memory_of(self.pid, with_children=is_in_r(self.launch.target))
 
     async def start(self) -> Mapping[str, Any]:
         """Wait until the model is loaded and warm.
@@ -552,6 +547,16 @@ async def describe(launch: Launch) -> Mapping[str, Any]:
     finally:
         if not worker.gone.done():
             await worker.retire(within_s=2.0)
+
+
+def memory_of(pid: int, with_children: bool) -> int:
+    """The memory that a process holds, in bytes; 0 if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        children = process.children() if with_children else []
+        return sum(int(one.memory_info().rss) for one in (process, *children))
+    except psutil.Error:
+        return 0
 
 
 def kill_tagged(name: str, value: str) -> int:
