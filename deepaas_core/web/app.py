@@ -79,8 +79,10 @@ def build(
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
+    deepaas.prepare(app)
     app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, predictor.counts)
     offered = (
+        *([routes.get("", _get_base, routes.partly(routes.SEE))] if base else []),
         routes.get("/", _get_root if settings.deepaas.v2 else pages.get_landing, routes.partly(routes.SEE)),
         *health.ROUTES,
         *metrics.ROUTES,
@@ -113,6 +115,14 @@ async def _get_root(request: web.Request) -> web.StreamResponse:
 async def _expecting(request: web.Request) -> web.Response | None:
     """Answer ``Expect: 100-continue``; what will be refused whatever its body is, is refused before that is sent."""
     settings = request.app[keys.SETTINGS]
+async def _get_base(request: web.Request) -> web.StreamResponse:
+    """The base path without a slash at its end, where clients of DEEPaaS look; links on the page need the slash."""
+    prefers_page = negotiation.choose(request.headers.get("Accept", ""), (negotiation.JSON, "text/html")) == "text/html"
+    if prefers_page or not request.app[keys.SETTINGS].deepaas.v2:
+        return web.Response(status=308, headers={"Location": f"{request.rel_url.raw_path}/"})
+    return await deepaas.get_root(request)
+
+
     limit = max(settings.web.max_body_bytes, settings.web.max_upload_bytes)
     if (request.content_length or 0) > limit:
         request_id = os.urandom(8).hex()
