@@ -290,8 +290,8 @@ async def test_the_argument_accept_outranks_the_header_and_must_be_a_choice(serv
 def serve_and_train(serve):
     """As ``serve``, and trainings begin."""
 
-    async def start(**plugins):
-        client = await serve(**plugins)
+    async def start(*argv, **plugins):
+        client = await serve(*argv, **plugins)
         await client.server.app[TRAINER].resume()
         return client
 
@@ -430,3 +430,47 @@ async def test_without_version_2_nothing_of_it_is_there(serve):
     for path in ("/v2/", "/v2/models/", "/swagger.json", "/api"):
         assert (await client.get(path)).status == 404
     assert (await client.get("/")).content_type == "text/html"
+
+
+PRINTING = """
+    def predict(**_):
+        print("predicting, in a worker")
+
+    def train(**_):
+        print("training, in a run")
+"""
+
+
+async def test_what_models_print_is_shown_if_it_may_be(serve_and_train, caplog):
+    caplog.set_level("INFO")
+    client = await serve_and_train("--deepaas-debug-endpoint", loud=PRINTING)
+    await client.post("/v2/models/loud/predict/")
+    training = await (await client.post("/v2/models/loud/train/")).json()
+    await until_over(client, f"/v2/models/loud/train/{training['uuid']}")
+    response = await client.get("/v2/debug/")
+    assert (response.status, response.content_type) == (200, "text/plain")
+    shown = await response.text()
+    for text in ("predicting, in a worker", "--- DEBUG MARKER ", f"TRAINING {training['uuid']}", "training, in a run"):
+        assert text in shown
+
+
+async def test_what_models_print_is_not_shown_unless_it_may_be(serve):
+    client = await serve(loud=PRINTING)
+    response = await client.get("/v2/debug/")
+    assert (response.status, await response.text()) == (204, "")
+
+
+async def test_without_its_page_the_document_is_still_there(serve):
+    client = await serve("--no-deepaas-doc-endpoint", all=MODEL)
+    links = (await (await client.get("/")).json())["links"]
+    assert [link["href"] for link in links] == ["/swagger.json"]
+    assert [(await client.get(path)).status for path in ("/swagger.json", "/api", "/ui")] == [200, 404, 404]
+
+
+async def test_the_versions_are_at_the_base_path_with_and_without_a_slash(serve):
+    client = await serve("--web-base-path", "/x", all=MODEL)
+    for path in ("/x", "/x/"):
+        document = await (await client.get(path)).json()
+        assert document["versions"][0]["links"][0]["href"] == "/x/v2/"
+    page = await client.get("/x", headers={"Accept": "text/html"}, allow_redirects=False)
+    assert (page.status, page.headers["Location"]) == (308, "/x/")

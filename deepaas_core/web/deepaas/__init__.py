@@ -10,13 +10,14 @@ from __future__ import annotations
 from aiohttp.typedefs import Middleware
 
 from deepaas_core.settings import Deepaas
-from deepaas_core.web.deepaas import models, swagger, trainings, v1, versions
+from deepaas_core.web.deepaas import debugging, models, swagger, trainings, v1, versions
 from deepaas_core.web.deepaas.answers import Handler, speaking
-from deepaas_core.web.routes import SEE, Route, get, partly
+from deepaas_core.web.routes import READ, SEE, Route, get, partly
 
-__all__ = ["get_root", "middleware", "routes"]
+__all__ = ["get_root", "middleware", "prepare", "routes"]
 
 get_root = versions.get_versions
+prepare = debugging.prepare
 
 
 def routes(settings: Deepaas, docs: Handler) -> list[Route]:
@@ -28,10 +29,13 @@ def routes(settings: Deepaas, docs: Handler) -> list[Route]:
     """
     found: list[Route] = []
     if settings.v2:
-        found += [*versions.ROUTES, *models.ROUTES, *trainings.ROUTES]
+        found += [*versions.ROUTES, *models.ROUTES, *trainings.ROUTES, *swagger.ROUTES]
+        if settings.debug_endpoint:
+            found.append(get("/v2/debug/", debugging.get_debug, READ))
+        else:
+            found.append(get("/v2/debug/", debugging.get_nothing, partly(SEE)))
         if settings.doc_endpoint:
             found += [
-                *swagger.ROUTES,
                 get("/api", docs, partly(SEE)),
                 get("/ui", swagger.redirect_to_docs, partly(SEE)),
             ]

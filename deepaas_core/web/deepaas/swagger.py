@@ -67,9 +67,9 @@ class _Document:
             f"{base}/v2/debug/": {
                 "get": {
                     "tags": ["debug"],
-                    "summary": "Nothing: the server's log has what is printed",
+                    "summary": "What the server and the models have printed, if that may be shown",
                     "produces": ["text/plain"],
-                    "responses": {"204": {"description": "Nothing to show"}},
+                    "responses": {"200": {"description": "Text"}, "204": {"description": "It is not shown"}},
                 }
             },
             f"{base}/v2/models/": _get("models", "Return loaded models and its information", "Models"),

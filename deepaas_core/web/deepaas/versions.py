@@ -1,4 +1,4 @@
-"""Which versions of the API are spoken, and the page for those who look for faults."""
+"""Which versions of the API are spoken."""
 
 from __future__ import annotations
 
@@ -45,11 +45,6 @@ async def get_version_2(request: web.Request) -> web.Response:
     return json_response(version_2(base_of(request)))
 
 
-async def get_debug(_: web.Request) -> web.Response:
-    """Nothing: what is printed goes to the log, and may be somebody's secret."""
-    return web.Response(status=204)
-
-
 async def with_slash(request: web.Request) -> web.Response:
     """Send on who has left out the slash at the end, in a way that keeps method and body."""
     query = request.rel_url.raw_query_string
@@ -59,6 +54,5 @@ async def with_slash(request: web.Request) -> web.Response:
 ROUTES = [
     get("/v2/", get_version_2, partly(SEE)),
     get("/v2", with_slash, partly(SEE)),
-    get("/v2/debug/", get_debug, partly(SEE)),
     get("/v2/debug", with_slash, partly(SEE)),
 ]
