@@ -190,6 +190,11 @@ def new_id(at: datetime) -> str:
     return f"{(at - _EPOCH) // timedelta(microseconds=1):016x}{os.urandom(8).hex()}"
 
 
+def moment(at: float | None = None) -> datetime:
+    """A Unix time, or now, as an aware time."""
+    return datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+
+
 def redacted(value: Any, names: frozenset[str]) -> Any:
     """JSON-native data without the values of some names, at any depth."""
     if isinstance(value, dict):

@@ -32,7 +32,7 @@ from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negot
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import automations as automation_routes
-from deepaas_core.web.rest import models, runs, samples, tokens, watching
+from deepaas_core.web.rest import models, predictions, runs, samples, statistics, tokens, watching
 from deepaas_core.web.rest import services as service_routes
 from deepaas_core.web.ui import pages
 
@@ -91,6 +91,8 @@ def build(
         *runs.ROUTES,
         *pages.ROUTES,
         *watching.ROUTES,
+        *predictions.ROUTES,
+        *statistics.ROUTES,
         *tokens.ROUTES,
         *samples.ROUTES,
         *service_routes.ROUTES,

@@ -18,7 +18,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from deepaas_core.domain.model import Model
-from deepaas_core.web.openapi import access_routes, automation_routes, server_routes, service_routes
+from deepaas_core.web.openapi import access_routes, automation_routes, prediction_routes, server_routes, service_routes
 from deepaas_core.web.openapi.model_routes import ModelRoutes
 from deepaas_core.web.openapi.parts import strict
 
@@ -64,13 +64,17 @@ def build(
     automation_routes.declare_components(spec)
     for model in models:
         ModelRoutes(model, spec, plugin).write()
-    others = {module.TAG: module.DESCRIPTION for module in (service_routes, automation_routes, access_routes)}
+    others = {
+        module.TAG: module.DESCRIPTION
+        for module in (service_routes, automation_routes, prediction_routes, access_routes)
+    }
     for tag, description in {**server_routes.TAGS, **others}.items():
         spec.tag({"name": tag, "description": description})
     paths = {
         **server_routes.server_paths(),
         **service_routes.service_paths(),
         **automation_routes.automation_paths(),
+        **prediction_routes.prediction_paths(),
         **access_routes.access_paths(),
     }
     for path, operations in paths.items():

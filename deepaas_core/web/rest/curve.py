@@ -11,7 +11,7 @@ Points = Sequence[tuple[float, float]]
 WIDTH, PANEL, GAP = 720, 220, 28
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 28
 MAX_PANELS, MAX_LINES = 12, 8
-_STYLE = """
+STYLE = """
 svg{font:12px system-ui,sans-serif;background:#fff}
 .ground{fill:#fff}.text{fill:#454d5b}.title{fill:#1b2230;font-weight:600}
 .grid{stroke:#e4e7ec}.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
@@ -35,9 +35,9 @@ def draw(title: str, axis: str, lines: Mapping[str, Points]) -> str:
     height = TOP + max(1, len(panels)) * (PANEL + GAP) + 8
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
-        f' role="img"><title>{_text(title)}</title><style>{_STYLE}</style>',
+        f' role="img"><title>{as_xml(title)}</title><style>{STYLE}</style>',
         f'<rect class="ground" width="{WIDTH}" height="{height}"/>',
-        f'<text class="title" x="16" y="24" font-size="15">{_text(title)}</text>',
+        f'<text class="title" x="16" y="24" font-size="15">{as_xml(title)}</text>',
     ]
     if not panels:
         parts.append(f'<text class="text" x="16" y="{TOP + 40}">No numbers have been reported yet.</text>')
@@ -61,8 +61,8 @@ def _panels(names: Iterable[str]) -> Sequence[Sequence[str]]:
 
 def _panel(names: Sequence[str], lines: Mapping[str, Points], axis: str, top: float) -> Sequence[str]:
     points = [point for name in names for point in lines[name]]
-    across = _Scale([x for x, _ in points], LEFT, WIDTH - RIGHT)
-    up = _Scale([y for _, y in points], top + PANEL - BOTTOM, top + 24)
+    across = Scale([x for x, _ in points], LEFT, WIDTH - RIGHT)
+    up = Scale([y for _, y in points], top + PANEL - BOTTOM, top + 24)
     parts = []
     for value in up.ticks():
         y = up(value)
@@ -72,15 +72,15 @@ def _panel(names: Sequence[str], lines: Mapping[str, Points], axis: str, top: fl
         x, y = across(value), top + PANEL - BOTTOM + 16
         parts.append(f'<text class="text" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{value:g}</text>')
     parts.append(
-        f'<text class="text" x="{WIDTH - RIGHT}" y="{top + PANEL + 2:.1f}" text-anchor="end">{_text(axis)}</text>'
+        f'<text class="text" x="{WIDTH - RIGHT}" y="{top + PANEL + 2:.1f}" text-anchor="end">{as_xml(axis)}</text>'
     )
     x = float(LEFT)
     for number, name in enumerate(names):
         shown = name if len(name) <= 40 else name[:39] + "…"
         path = " ".join(f"{across(px):.1f},{up(py):.1f}" for px, py in lines[name])
         parts.append(f'<path class="line c{number}" d="M{x:.0f} {top + 10:.0f}h14"/>')
-        parts.append(f'<text class="title" x="{x + 20:.0f}" y="{top + 14:.0f}">{_text(shown)}</text>')
-        parts.append(f'<polyline class="line c{number}" data-name="{_text(name)}" points="{path}"/>')
+        parts.append(f'<text class="title" x="{x + 20:.0f}" y="{top + 14:.0f}">{as_xml(shown)}</text>')
+        parts.append(f'<polyline class="line c{number}" data-name="{as_xml(name)}" points="{path}"/>')
         if len(lines[name]) == 1:  # a line of one point is invisible
             [(px, py)] = lines[name]
             parts.append(f'<circle class="line c{number}" cx="{across(px):.1f}" cy="{up(py):.1f}" r="3"/>')
@@ -88,8 +88,13 @@ def _panel(names: Sequence[str], lines: Mapping[str, Points], axis: str, top: fl
     return parts
 
 
-class _Scale:
-    """From values to places, with a little room at both ends where all values are one."""
+class Scale:
+    """From values to places, with a little room at both ends where all values are one.
+
+    Args:
+        values: What there is room for.
+        start, end: The places of the least and of the greatest value.
+    """
 
     def __init__(self, values: Sequence[float], start: float, end: float):
         self._least, self._most = min(values), max(values)
@@ -114,6 +119,6 @@ class _Scale:
         return [float(f"{place:.12g}") for place in places if place <= self._most]
 
 
-def _text(text: str) -> str:
+def as_xml(text: str) -> str:
     """Text as XML can hold it."""
     return escape("".join(letter if letter.isprintable() else "\ufffd" for letter in text))

@@ -48,8 +48,8 @@ async def list_runs(request: web.Request) -> web.Response:
         state=_state(query.get("state")),
         limit=limit + 1,
         before=query.get("before"),
-        since=_moment("since", query.get("since")),
-        until=_moment("until", query.get("until")),
+        since=moment("since", query.get("since")),
+        until=moment("until", query.get("until")),
         models=caller(request).names(Right.READ),
     )
     page = runs[:limit]
@@ -301,7 +301,7 @@ def yes_or_no(name: str, text: str | None) -> bool:
     return text is not None and text.lower() in ("true", "1")
 
 
-def _moment(name: str, text: str | None) -> datetime | None:
+def moment(name: str, text: str | None) -> datetime | None:
     try:
         at = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
         if at is not None:
