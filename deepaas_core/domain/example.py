@@ -74,8 +74,8 @@ def value_of(feature: Feature) -> Any:
 
 def _number(feature: Feature) -> float:
     """One, or the nearest number that is allowed."""
-    number = 1.0 if feature.minimum is None else max(1.0, feature.minimum)
-    number = number if feature.maximum is None else min(number, feature.maximum)
+    least = 1 if feature.minimum is None else max(1, feature.minimum)
+    number = float(least if feature.maximum is None else min(least, feature.maximum))
     return int(number) if number.is_integer() else number
 
 
