@@ -18,7 +18,7 @@ from deepaas_core.errors import DeepaasError, NotFound, PluginError, SettingsErr
 from deepaas_core.settings import Settings, add_arguments, parser_flags
 
 DEFAULT_SERVER = "http://127.0.0.1:5000"
-_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "samples", "environment", "token", "access")
+_COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "log", "samples", "environment", "token", "access")
 #: What can be done with services.
 _SERVICE_COMMANDS = (
     *("publish", "deploy", "services", "generations", "split", "rollback", "enable", "disable"),
@@ -30,7 +30,10 @@ _RUN_COMMANDS = ("log", "cancel", "retry", "compare", "files", "serve", "delete"
 _ENVIRONMENT_COMMANDS = ("create", "list", "remove")
 #: What can be done with tokens.
 _TOKEN_COMMANDS = ("create", "list", "revoke")
+#: What can be done with the prediction log besides reading it.
+_LOG_COMMANDS = ("statistics", "label")
 _SUBCOMMANDS = {
+    "log": _LOG_COMMANDS,
     "runs": _RUN_COMMANDS,
     "environment": _ENVIRONMENT_COMMANDS,
     "token": _TOKEN_COMMANDS,
@@ -172,6 +175,7 @@ def _add_clients(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_starting(train)
     _add_samples(commands)
     _add_runs(commands)
+    _add_log(commands)
 
 
 def _add_samples(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -230,6 +234,31 @@ def _add_run_command(
     if server:
         _add_server(parser)
     return parser
+
+
+def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    log = _command(commands, "log", "read what a running server has predicted", _later("log", "show"), "[NAME] ")
+    log.epilog = f"More: deepaas-core log {{{','.join(_LOG_COMMANDS)}}} --help\n{log.epilog}"
+    log.add_argument("name", nargs="?", help="only of this model or service")
+    log.add_argument("--request", metavar="ID", help="only of this request")
+    log.add_argument("--limit", help="at most so many, the newest")
+    log.add_argument("--follow", action="store_true", help="go on with what comes")
+    for form in ("csv", "parquet"):
+        log.add_argument(f"--{form}", metavar="FILE", help=f"save all of them as {form.upper()}")
+    run = _later("log", "statistics")
+    text = "say what the predictions of a model or service come down to"
+    statistics = _command(commands, "log statistics", text, run, "NAME ")
+    statistics.add_argument("name", help="the model or service")
+    for parser in (log, statistics):
+        parser.add_argument("--endpoint", help="only of this endpoint; of a model, the function")
+        parser.add_argument("--generation", metavar="VERSION", help="only of this generation or version")
+        parser.add_argument("--status", help="only answers of this status, or 4xx for all that begin so")
+        parser.add_argument("--since", metavar="TIME", help="only from this time on, like 2026-05-01T12:30Z")
+        parser.add_argument("--until", metavar="TIME", help="only from before this time")
+    label = _command(commands, "log label", "say what would have been right", _later("log", "label"), "FILE ")
+    label.add_argument("file", metavar="FILE", help="CSV with the columns request, label and, if need be, row")
+    for parser in (log, statistics, label):
+        _add_server(parser)
 
 
 def _add_environments(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
