@@ -95,6 +95,8 @@ class Server:
             with new.open("wb") as file:
                 await self.download(path, file.write)
             new.replace(target)
+        except aiohttp.ClientError:  # some of them are an OSError, too
+            raise
         except OSError as error:
             raise SettingsError(f"{target} cannot be written: {error.strerror}.") from error
         finally:
