@@ -23,6 +23,7 @@ _COMMANDS = ("serve", "models", "check", "predict", "train", "runs", "log", "sam
 _SERVICE_COMMANDS = (
     *("publish", "deploy", "services", "generations", "split", "rollback", "enable", "disable"),
     *("test", "diff", "download", "delete", "copy", "infrastructures"),
+    *("automations", "automate"),
 )
 #: What can be done with a run: ``deepaas-core runs log ID``.
 _RUN_COMMANDS = ("log", "cancel", "retry", "compare", "files", "serve", "delete")
@@ -133,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_environments(commands)
     _add_access(commands)
     _add_services(commands)
+    _add_automations(commands)
     return parser
 
 
@@ -417,6 +419,22 @@ def _add_services(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         *copies,
     )
     command("infrastructures", "list the servers to which generations can be copied")
+
+
+def _add_automations(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What services of a running server do by themselves."""
+    listed = _command(
+        commands, "automations", "list what a service does by itself", _later("automations", "automations"), "SERVICE "
+    )
+    asked = _command(
+        commands, "automate", "do an automation of a service now", _later("automations", "automate"), "SERVICE NAME "
+    )
+    for parser in (listed, asked):
+        parser.add_argument("service", metavar="SERVICE", help="the service")
+    asked.add_argument("automation", metavar="NAME", help="the automation")
+    asked.add_argument("--no-wait", action="store_true", help="do not wait until it is done")
+    for parser in (listed, asked):
+        _add_server(parser)
 
 
 def _add_starting(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negot
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import automations as automation_routes
-from deepaas_core.web.rest import models, predictions, runs, samples, statistics, tokens, watching
+from deepaas_core.web.rest import endpoints, models, predictions, runs, samples, statistics, tokens, watching
 from deepaas_core.web.rest import services as service_routes
 from deepaas_core.web.ui import pages
 
@@ -95,6 +95,7 @@ def build(
         *statistics.ROUTES,
         *tokens.ROUTES,
         *samples.ROUTES,
+        *endpoints.ROUTES,
         *service_routes.ROUTES,
         *automation_routes.ROUTES,
         *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),
@@ -114,9 +115,6 @@ async def _get_root(request: web.Request) -> web.StreamResponse:
     return await (pages.get_landing if chosen == "text/html" else deepaas.get_root)(request)
 
 
-async def _expecting(request: web.Request) -> web.Response | None:
-    """Answer ``Expect: 100-continue``; what will be refused whatever its body is, is refused before that is sent."""
-    settings = request.app[keys.SETTINGS]
 async def _get_base(request: web.Request) -> web.StreamResponse:
     """The base path without a slash at its end, where clients of DEEPaaS look; links on the page need the slash."""
     prefers_page = negotiation.choose(request.headers.get("Accept", ""), (negotiation.JSON, "text/html")) == "text/html"
@@ -125,6 +123,9 @@ async def _get_base(request: web.Request) -> web.StreamResponse:
     return await deepaas.get_root(request)
 
 
+async def _expecting(request: web.Request) -> web.Response | None:
+    """Answer ``Expect: 100-continue``; what will be refused whatever its body is, is refused before that is sent."""
+    settings = request.app[keys.SETTINGS]
     limit = max(settings.web.max_body_bytes, settings.web.max_upload_bytes)
     if (request.content_length or 0) > limit:
         request_id = os.urandom(8).hex()

@@ -1,0 +1,27 @@
+"""The READMEs of the examples are followed word for word, in a copy of their folders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.docs.walkthrough import Reader
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(280)]
+
+
+def follow(reader: Reader, example: str, folder: Path) -> None:
+    shutil.copytree(EXAMPLES / example, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    reader.follow((EXAMPLES / example / "README.md").read_text())
+
+
+def test_a_function_becomes_an_api_in_python_and_in_r(r: str, reader: Reader, tmp_path: Path):
+    follow(reader, "linear_function", tmp_path / "empty")
+
+
+def test_a_service_scores_credits(reader: Reader, tmp_path: Path):
+    follow(reader, "credit_service", tmp_path / "empty")
