@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from deepaas_core.domain.dataset import ColumnType, Dataset
+from deepaas_core.domain.enrichment import Enrichment, Reaction
+
 #: What a service, an endpoint, a version or a variant may be called: it stands in URLs, file names and logs.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NAME_EXPECTED = "letters, digits and . _ - only, a letter or digit first, at most 63"
@@ -100,7 +103,8 @@ class Endpoint:
         outputs: What an answered row has; none means whatever the function returns.
         bare: Answers are the value itself, without the envelope that names service and generation.
         workers: Settings of the group ``workers`` that hold for this endpoint alone.
-        options: What a ``lookup`` or ``sql`` endpoint needs to know, checked when the file was read.
+        options: What an ``sql`` endpoint needs to know, checked when the file was read; see ``sql_query.SqlQuery``.
+        enrichments: What is fetched for each row, one after the other; of a ``lookup``, all that it does.
     """
 
     name: str
@@ -114,6 +118,7 @@ class Endpoint:
     bare: bool = False
     workers: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    enrichments: tuple[Enrichment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,7 @@ class Service:
         log: What its author says of the prediction log; see ``prediction_log.LogRules.over``.
         readme: Its ``README.md``: Markdown, a stranger's.
         automations: What is done by itself, by name; see ``automation.automations_of``.
+        datasets: What its enrichments fetch from, by name.
     """
 
     name: str
@@ -157,6 +163,19 @@ class Service:
     log: Mapping[str, Any] = field(default_factory=dict)
     readme: str = ""
     automations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def needed_of(self, dataset: str) -> tuple[list[str], list[tuple[str, ...]]]:
+        """The columns of a dataset that its enrichments use, and the keys by which they search."""
+        using = [
+            enrichment
+            for endpoint in self.endpoints.values()
+            for enrichment in endpoint.enrichments
+            if enrichment.dataset == dataset
+        ]
+        keys = [tuple(sorted(enrichment.keys.values())) for enrichment in using]
+        fetched = [column for enrichment in using for column in enrichment.columns.values()]
+        return list(dict.fromkeys([*(column for key in keys for column in key), *fetched])), list(dict.fromkeys(keys))
 
     def to_plain(self) -> dict[str, Any]:
         """All of it as JSON-native data."""
@@ -167,7 +186,8 @@ class Service:
         """The service that ``to_plain`` was given."""
         endpoints = {name: _endpoint(endpoint) for name, endpoint in plain["endpoints"].items()}
         queries = tuple(Query(**query) for query in plain["queries"])
-        return cls(**{**plain, "endpoints": endpoints, "queries": queries})
+        datasets = {name: _dataset(dataset) for name, dataset in plain.get("datasets", {}).items()}
+        return cls(**{**plain, "endpoints": endpoints, "queries": queries, "datasets": datasets})
 
 
 def _endpoint(plain: Mapping[str, Any]) -> Endpoint:
@@ -176,8 +196,18 @@ def _endpoint(plain: Mapping[str, Any]) -> Endpoint:
         "targets": {variant: Target(**target) for variant, target in plain["targets"].items()},
         "inputs": tuple(map(_feature, plain["inputs"])),
         "outputs": tuple(map(_feature, plain["outputs"])),
+        "enrichments": tuple(map(_enrichment, plain.get("enrichments", ()))),
     }
     return Endpoint(**{**plain, **read})
+
+
+def _dataset(plain: Mapping[str, Any]) -> Dataset:
+    return Dataset(**{**plain, "types": {name: ColumnType(kind) for name, kind in plain["types"].items()}})
+
+
+def _enrichment(plain: Mapping[str, Any]) -> Enrichment:
+    reactions: dict[str, Any] = {name: Reaction(told) for name, told in plain.items() if name.startswith("on_")}
+    return Enrichment(**{**plain, **reactions})
 
 
 def _feature(plain: Mapping[str, Any]) -> Feature:

@@ -6,15 +6,17 @@ import datetime
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deepaas_core.domain.dataset import Dataset
+from deepaas_core.domain.enrichment import Enrichment
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Query, Service, Target
 from deepaas_core.errors import DefinitionRefused, Fault, did_you_mean
-from deepaas_core.publishing import automations, scripts
+from deepaas_core.publishing import automations, data, scripts
 from deepaas_core.publishing.complaints import Complaint, Place, complaints_of
-from deepaas_core.publishing.grammar import FILE, KINDS
+from deepaas_core.publishing.grammar import FILE
 from deepaas_core.publishing.places import Places
 
 MAX_FILE_BYTES = 2**20
@@ -93,8 +95,9 @@ class _Reader:
         plain = self._plain(table, ())
         self.complaints += complaints_of(plain)
         tables = plain.get("endpoints")
+        datasets = self._datasets(plain.get("datasets"))
         endpoints = {
-            name: self._endpoint(name, endpoint)
+            name: self._endpoint(name, endpoint, list(datasets))
             for name, endpoint in (tables if isinstance(tables, dict) else {}).items()
             if isinstance(endpoint, dict) and self._is_sound(("endpoints", name, "kind")) and "kind" in endpoint
         }
@@ -115,6 +118,7 @@ class _Reader:
             queries=tuple(queries),
             readme=self._readme(),
             automations=told,
+            datasets=datasets,
         )
 
     def _check_automation(self, place: Place, table: Any, endpoints: Mapping[str, Endpoint]) -> None:
@@ -158,12 +162,15 @@ class _Reader:
 
     # Endpoints.
 
-    def _endpoint(self, name: str, table: Mapping[str, Any]) -> Endpoint:
+    def _endpoint(self, name: str, table: Mapping[str, Any], datasets: Sequence[str]) -> Endpoint:
         place = ("endpoints", name)
         kind = EndpointKind(table["kind"])
-        if kind not in KINDS:
-            self._complain((*place, "kind"), f"Endpoints of the kind {kind} are not offered yet.")
-            return Endpoint(name, kind)
+        enrichments = self._enrichments(table.get("enrichments", ()), (*place, "enrichments"), datasets)
+        told = {"help": table.get("help", ""), "bare": table.get("bare", False)}
+        if kind is EndpointKind.LOOKUP:
+            return Endpoint(name, kind, **told, enrichments=enrichments)
+        if kind is EndpointKind.SQL:
+            return Endpoint(name, kind, **told, options=self._query_options(table, place))
         targets = self._targets(table, place)
         default, chosen_by = table.get("default", next(iter(targets), "")), table.get("chosen_by", "model")
         inputs = self._features(table.get("inputs", {}), (*place, "inputs"))
@@ -187,10 +194,38 @@ class _Reader:
             default_variant=default if "variants" in table else "",
             inputs=inputs,
             outputs=outputs,
-            help=table.get("help", ""),
-            bare=table.get("bare", False),
             workers=table.get("workers", {}),
+            enrichments=enrichments,
+            **told,
         )
+
+    def _datasets(self, tables: Any) -> dict[str, Dataset]:
+        datasets = {}
+        for name, table in (tables if isinstance(tables, dict) else {}).items():
+            place = ("datasets", name)
+            if isinstance(table, dict) and self._is_sound(place):
+                self._complain_below(place, data.dataset_complaints(table, self._folder))
+                datasets[name] = data.dataset(name, table)
+            elif isinstance(table, dict):
+                datasets[name] = Dataset(name)  # there is more to say of that than that nobody knows it
+        return datasets
+
+    def _enrichments(self, tables: Any, place: Place, datasets: Sequence[str]) -> tuple[Enrichment, ...]:
+        if not isinstance(tables, list | tuple) or not self._is_sound(place):
+            return ()
+        for at, table in enumerate(tables):
+            self._complain_below((*place, at), data.enrichment_complaints(table, datasets))
+        return tuple(map(data.enrichment, tables))
+
+    def _query_options(self, table: Mapping[str, Any], place: Place) -> Mapping[str, Any]:
+        if not self._is_sound(place):
+            return {}
+        self._complain_below(place, data.query_complaints(table))
+        return data.query_options(table)
+
+    def _complain_below(self, place: Place, complaints: Iterable[Complaint]) -> None:
+        for where, said in complaints:
+            self._complain((*place, *where), said)
 
     def _targets(self, table: Mapping[str, Any], place: Place) -> dict[str, Target]:
         given = [member for member in ("script", "model", "variants") if member in table]
@@ -262,15 +297,15 @@ class _Reader:
         endpoint = endpoints.get(query.endpoint)
         if endpoint is None:  # there is more to say of that than of this
             return query
-        if endpoint.kind is EndpointKind.PREDICTION:
+        if endpoint.kind in (EndpointKind.PREDICTION, EndpointKind.LOOKUP):
             self._check_rows(query, endpoint, place)
         elif query.rows is not None:
-            self._complain((*place, "rows"), "Only a prediction takes rows; a function takes `arguments`.")
+            self._complain((*place, "rows"), "Only a prediction and a lookup take rows; this takes `arguments`.")
         return query
 
     def _check_rows(self, query: Query, endpoint: Endpoint, place: Place) -> None:
         if query.rows is None:
-            self._complain(place, "A prediction is tested with `rows`.")
+            self._complain(place, f"A {endpoint.kind} is tested with `rows`.")
             return
         if query.expected is not None and (
             not isinstance(query.expected, list) or len(query.expected) != len(query.rows)

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 from deepaas_core.domain.service import NAME, NAME_EXPECTED, EndpointKind, FeatureType
+from deepaas_core.publishing import data
 from deepaas_core.settings import Workers
 
 FILE = "service.toml"
@@ -111,11 +112,23 @@ _PREDICTION = _table(
         **_COMMON,
         "inputs": _named("What a row must have, by name.", _FEATURES),
         "outputs": _named("What an answered row has, by name.", _FEATURES),
+        "enrichments": data.ENRICHMENTS,
     },
 )
 _FUNCTION = _table("Is called with arguments and answers whatever it returns.", _COMMON)
-#: The kinds that can be deployed, and how each is described.
-KINDS = {EndpointKind.PREDICTION: _PREDICTION, EndpointKind.FUNCTION: _FUNCTION}
+#: What every endpoint may have, whatever it does.
+_ANY = {name: _COMMON[name] for name in ("kind", "help", "bare")}
+_LOOKUP = _table(
+    "Fetches the rows of datasets that have given keys.", {**_ANY, **data.LOOKUP}, required=["enrichments"]
+)
+_SQL = _table("Runs a query with parameters.", {**_ANY, **data.SQL}, required=["connection", "query"])
+#: The kinds of endpoints, and how each is described.
+KINDS = {
+    EndpointKind.PREDICTION: _PREDICTION,
+    EndpointKind.FUNCTION: _FUNCTION,
+    EndpointKind.LOOKUP: _LOOKUP,
+    EndpointKind.SQL: _SQL,
+}
 
 _TEST = _table(
     "A test query: a request that a generation must answer before it goes live.",
@@ -247,6 +260,7 @@ SCHEMA: dict[str, Any] = {
             "endpoints": _named(
                 "Its endpoints, by name.", {"$ref": "#/$defs/endpoint"}, minProperties=1, propertyNames=_NAMES
             ),
+            "datasets": {**data.DATASETS, "propertyNames": _NAMES},
             "automations": _named(
                 "What is done by itself, by name.", {"$ref": "#/$defs/automation"}, propertyNames=_NAMES
             ),
@@ -265,6 +279,7 @@ SCHEMA: dict[str, Any] = {
         "test": _TEST,
         "automation": _AUTOMATION,
         "drift": _DRIFT,
+        **data.DEFINITIONS,
     },
 }
 

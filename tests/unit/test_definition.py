@@ -225,10 +225,10 @@ def test_what_is_wrong_with_an_endpoint_is_told(folder: Path, line: str, expecte
 
 
 def test_a_kind_that_nothing_runs_is_refused(folder: Path):
-    text = 'name = "credit"\n[endpoints.customer]\nkind = "lookup"\nkeys = ["id"]\n'
+    text = 'name = "credit"\n[endpoints.customer]\nkind = "stream"\n'
 
     assert refused(folder, text) == [
-        (3, "endpoints.customer.kind", "Endpoints of the kind lookup are not offered yet.")
+        (3, "endpoints.customer.kind", "Must be one of prediction, function, lookup, sql.")
     ]
 
 
