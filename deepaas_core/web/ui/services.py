@@ -237,7 +237,7 @@ def _fields(endpoint: Endpoint, arguments: Arguments | None, asked: Asked | None
     body: Any = asked.body if asked else {}
     first = body.get("rows", [{}])[0] if endpoint.kind is EndpointKind.PREDICTION else body
     if endpoint.inputs:
-        return [columns.field_of(feature, first.get(feature.name)) for feature in endpoint.inputs]
+        return [columns.field_of(feature, first.get(feature.name, feature.default)) for feature in endpoint.inputs]
     if arguments is None or arguments.any_other:
         return []
     return [columns.field_of_argument(argument, first.get(argument.key)) for argument in arguments.values()]
