@@ -85,9 +85,13 @@ class Gatekeeper:
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
             self._looking.add_done_callback(_notice)
+        await asyncio.shield(self._looking)
+
+    async def _look_soon(self) -> None:
+        """As ``look``, for a request, which must not wait for long."""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT_S):
-                await asyncio.shield(self._looking)
+                await self.look()
         except TimeoutError:
             raise errors.StoreUnavailable("The database does not answer.") from None
 
@@ -173,7 +177,7 @@ class Gatekeeper:
         if not texts:
             raise errors.Unauthenticated("A token is needed for this, and there was none.")
         if not self.fresh:
-            await self.look()
+            await self._look_soon()
         found = self.known(texts)
         if found is not None:
             return found
@@ -181,7 +185,7 @@ class Gatekeeper:
         wait_s = await self._spend([Charge(f"wrong {_network(source)}", per_minute / 60, per_minute)])
         if wait_s > 0:
             raise errors.TooManyRequests("There were too many wrong tokens from this address.", math.ceil(wait_s))
-        await self.look()
+        await self._look_soon()
         found = self.known(texts)
         if found is None:
             raise errors.Unauthenticated(self._what_is_wrong(texts))

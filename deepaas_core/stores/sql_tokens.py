@@ -53,6 +53,8 @@ revisions = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
 )
 _ACCESS = "access"
+#: So many tokens are read without a pause, in which others are served.
+AT_ONCE = 200
 
 
 class SqlTokenStore:
@@ -96,9 +98,11 @@ class SqlTokenStore:
     async def records(self) -> Records:
         async with self._database.transaction() as connection:
             revision = await _revision(connection)  # first: what changes meanwhile is then read once more
-            found = await connection.execute(tokens.select().order_by(tokens.c.number))
+            found: list[Token] = []
+            async for rows in (await connection.stream(tokens.select().order_by(tokens.c.number))).partitions(AT_ONCE):
+                found += map(_token, rows)
             said = await connection.execute(rules.select().order_by(rules.c.name))
-            return Records(revision, tuple(map(_token, found)), {row.name: _rule(row) for row in said})
+            return Records(revision, tuple(found), {row.name: _rule(row) for row in said})
 
 
 async def _count_change(connection: AsyncConnection) -> None:
