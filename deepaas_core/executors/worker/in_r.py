@@ -170,7 +170,7 @@ class Process:
         said = told["response"]
         if said.get("content_type") == JSON:
             said["content_type"] = None
-        return Response(value, said.get("status"), said.get("content_type"), said.get("headers") or ())
+        return Response(value, said.get("status") or 200, said.get("content_type"), said.get("headers") or ())
 
     def _send(self, data: frames.Buffer) -> None:
         view = memoryview(data)

@@ -78,6 +78,8 @@ def _spread(pair: Any) -> list[tuple[str, str]]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise Refusal("result", message="its headers must be pairs of name and text")
     name, texts = pair
+    if not isinstance(name, str):
+        raise Refusal("result", message=f"the name of a header must be text, not {name!a:.60}")
     return [(_text(name), _text(text)) for text in (texts if isinstance(texts, (tuple, list)) else [texts])]
 
 

@@ -109,13 +109,17 @@
 
   inside <- function(path, key) if (nzchar(path)) paste0(path, ".", key) else key
 
-  object_of <- function(keys, values) paste0("{", paste0(quoted(keys), ":", values, collapse = ","), "}")
+  object_of <- function(keys, values, path = "") {
+    if (anyDuplicated(keys)) cannot(path, paste("what has two members called", keys[duplicated(keys)][[1]]))
+    paste0("{", paste0(quoted(keys), ":", values, collapse = ","), "}")
+  }
 
   encode <- function(x, path = "", depth = 0) {
     if (depth > 100) cannot(path, "what is nested more than 100 levels deep")
     if (is.null(x)) return("null")
     if (is.raw(x)) return(paste0("\"", gsub("\n", "", jsonlite::base64_enc(x), fixed = TRUE), "\""))
     if (inherits(x, "POSIXlt")) x <- as.POSIXct(x)
+    if (inherits(x, "numeric_version")) x <- as.character(x)
     if (is.data.frame(x)) return(table_of(x, path, depth))
     if (is.list(x)) return(list_of(x, path, depth))
     if (!is.atomic(x)) cannot(path, paste("an object of the class", class(x)[[1]]))
@@ -134,19 +138,20 @@
       else if (is.list(column) && !inherits(column, "POSIXlt")) list_of(unname(column), where, depth + 1)
       else encode(if (is.null(dim(column))) I(column) else column, where, depth + 1)
     }, "")
-    object_of(names(x), columns)
+    object_of(names(x), columns, path)
   }
 
   list_of <- function(x, path, depth) {
+    x <- unclass(x)
     keys <- names(x)
     if (is.null(keys)) {
       parts <- vapply(seq_along(x), function(at) encode(x[[at]], paste0(path, "[", at, "]"), depth + 1), "")
       return(array_of(parts))
     }
     if (!length(x)) return("{}")
-    keys[!nzchar(keys)] <- as.character(which(!nzchar(keys)))
-    if (anyDuplicated(keys)) cannot(path, paste0("a list with two members ", keys[duplicated(keys)][[1]]))
-    object_of(keys, vapply(seq_along(x), function(at) encode(x[[at]], inside(path, keys[[at]]), depth + 1), ""))
+    nameless <- is.na(keys) | !nzchar(keys)
+    keys[nameless] <- as.character(which(nameless))
+    object_of(keys, vapply(seq_along(x), function(at) encode(x[[at]], inside(path, keys[[at]]), depth + 1), ""), path)
   }
 
   # ---- Values from JSON -----------------------------------------------------------------------------------------------
