@@ -52,6 +52,7 @@ from deepaas_core.web.processes import (
     SPEND,
     STATE,
     STOP,
+    SYNC,
     WAKE,
 )
 
@@ -76,7 +77,7 @@ class Front:
         self._trainer: Trainer | None = None
         self._predictor: Predictor | None = None
         self._services: Services | None = None
-        answers = {COUNTS: self._counts, LET_GO: self._let_go}
+        answers = {COUNTS: self._counts, LET_GO: self._let_go, SYNC: self._sync}
         notes: dict[str, Note] = {
             HELLO: self.hello.set_result,
             STATE: self._state,
@@ -175,6 +176,10 @@ class Front:
     async def _let_go(self, value: Sequence[str], _: frames.Buffer) -> Reply:
         assert self._services is not None
         return Reply(self._services.let_go(*value))
+
+    async def _sync(self, _: Any, __: frames.Buffer) -> Reply:
+        """What was told before this was asked has been taken in by now."""
+        return Reply()
 
     def _moved(self, _: str) -> None:
         if self._trainer is not None:

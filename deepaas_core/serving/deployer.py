@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
@@ -85,6 +85,9 @@ class Deployer:
         rehearsal: Asks the test queries.
         server: The id of this server, where others use the records as well.
         clock: Tells the time, in aware UTC.
+
+    Attributes:
+        spread: Waits until the other processes of this server have the table as it is.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Deployer:
         server: str = "",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
+        self.spread: Callable[[], Awaitable[None]] = _nobody
         self._store, self._publisher, self._stage = store, publisher, stage
         self._services, self._rehearsal = services, rehearsal
         self._server, self._clock = server, clock
@@ -106,6 +110,7 @@ class Deployer:
         self._looking = asyncio.Lock()
         self._revision = -1
         self._records: Mapping[str, Deployment] = {}
+        self._followed: Mapping[str, int] = {}
 
     # The life of the server.
 
@@ -246,7 +251,10 @@ class Deployer:
             ServiceNotFound, RolloutNotFound: There is none.
         """
         self._services.standing(service)
-        return await self._store.rollout(service, rollout)
+        found = await self._store.rollout(service, rollout)
+        if found.state is RolloutState.LIVE and found.revision > self._followed.get(service, 0):
+            await self._look_after_change()  # who is told that it is live may rely on it
+        return found
 
     async def rollouts(self, service: str, limit: int) -> Sequence[Rollout]:
         """The last rollouts of a service, newest first.
@@ -475,6 +483,9 @@ class Deployer:
     async def _look_after_change(self) -> None:
         try:
             await self.look()
+            followed = {name: record.revision for name, record in self._records.items()}
+            await self.spread()
+            self._followed = followed
         except errors.StoreUnavailable as error:
             log.warning("services cannot be looked up", extra={"reason": str(error)})
             self._go(self._look_soon())
@@ -502,6 +513,10 @@ class Deployer:
         task = _task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _nobody() -> None:
+    """There are no other processes."""
 
 
 def _task(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -45,7 +45,7 @@ PROGRAM = "deepaas_core.front"
 #: What is told over the link, and what is asked besides calls.
 HELLO, STATE, PROBLEMS, MOVED, STOP = "hello", "state", "problems", "moved", "stop"
 JOIN, COUNTS, METRICS, SPEND = "join", "counts", "metrics", "spend"
-SERVICES, GONE, WAKE, LET_GO = "services", "gone", "wake", "let-go"
+SERVICES, GONE, WAKE, LET_GO, SYNC = "services", "gone", "wake", "let-go", "sync"
 #: How long a scrape waits for a process that is busy; its last known counts are shown then.
 COUNTS_TIMEOUT_S = 1.0
 SOUND_S = 10.0
@@ -126,6 +126,7 @@ class HttpProcesses:
         catalog.watch(self._changed)
         services.watch(self._tell_services)
         stage.let_go = self._let_go
+        deployer.spread = self._spread
 
     async def start(self) -> None:
         """Bind, and start the processes; connections wait until one is up.
@@ -301,15 +302,26 @@ class HttpProcesses:
         answers = [self._asked_to_let_go(process, service, version) for process in self._processes]
         return all(await asyncio.gather(*answers))
 
-    @staticmethod
-    async def _asked_to_let_go(process: HttpProcess, service: str, version: str) -> bool:
+    async def _asked_to_let_go(self, process: HttpProcess, service: str, version: str) -> bool:
         if process.link is None or not process.joined:
             return True
+        answer = await self._soon(process, LET_GO, [service, version])
+        return answer is not None and bool(answer.value)
+
+    async def _spread(self) -> None:
+        """Wait until every process has what it was told by now, if it is not too busy."""
+        await asyncio.gather(*(self._soon(process, SYNC) for process in self._processes if process.joined))
+
+    @staticmethod
+    async def _soon(process: HttpProcess, name: str, value: Any = None) -> Reply | None:
+        """Ask a process something, and wait for a while; None if it is busy, or gone."""
+        if process.link is None:
+            return None
         try:
             async with asyncio.timeout(COUNTS_TIMEOUT_S):
-                return bool((await process.link.ask(LET_GO, [service, version])).value)
+                return await process.link.ask(name, value)
         except (TimeoutError, LinkClosed):
-            return False
+            return None
 
     def _moved_here(self, run: Run) -> None:
         self._tell_moved(run.id)
