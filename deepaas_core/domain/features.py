@@ -156,13 +156,13 @@ class _Column:
             values = _numbers(cells)
             if values is not None and set(map(type, values)) <= self._types and self._in_bounds(values):
                 return values, []
-        return self._one_by_one(cells, lambda cell: self._parsed(cell, comma), _says_nothing)
+        return self._one_by_one(cells, lambda cell: self._parsed(cell, comma), says_nothing)
 
     def _parsed(self, cell: str, comma: bool) -> Any:
         """A cell as the value that it would be as JSON, checked."""
         text, kind = cell.strip(), self.feature.type
         if kind in (FeatureType.NUMBER, FeatureType.INTEGER):
-            return self._read(_number(text.replace(",", ".") if comma else text))
+            return self._read(number_of(text.replace(",", ".") if comma else text))
         if kind is FeatureType.BOOLEAN:
             return self._read(_TRUTH.get(text.lower(), text))
         if kind is FeatureType.CATEGORICAL:
@@ -223,7 +223,8 @@ def _gathered(count: int, columns: Sequence[tuple[_Column, _Found]], issues: dic
     return Checked(records, issues)
 
 
-def _says_nothing(cell: str) -> bool:
+def says_nothing(cell: str) -> bool:
+    """Whether a cell that is no text stands for nothing at all."""
     return not cell or (len(cell) < 8 and cell.strip().lower() in NOTHING)
 
 
@@ -236,7 +237,7 @@ def _numbers(cells: Sequence[str]) -> list[Any] | None:
     return values if len(values) == len(cells) else None
 
 
-def _number(text: str) -> Any:
+def number_of(text: str) -> Any:
     """A number from text, in any of the ways that people write one; the text itself if it is none."""
     try:
         return int(text) if "_" not in text and len(text) < 20 else text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import types
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -15,13 +17,15 @@ from deepaas_core.web.keys import SCRATCH
 from deepaas_core.web.observe import REQUEST_ID
 
 
-async def send_file(prediction: Prediction, request: web.Request) -> web.StreamResponse:
-    """Send a file that the model made, if it lies where the model may keep files."""
+async def send_file(
+    prediction: Prediction, request: web.Request, more: Mapping[str, str] = types.MappingProxyType({})
+) -> web.StreamResponse:
+    """Send a file that the model made, if it lies where the model may keep files; with more headers than usual."""
     assert prediction.path is not None
     path = Path(prediction.path).resolve()
     if not path.is_file() or not path.is_relative_to(request.app[SCRATCH].resolve()):
         raise errors.UnencodableResult(prediction.model, "it returned a file outside its temporary folder")
-    headers = {"Content-Type": safe_type(prediction.media_type or ""), REQUEST_ID: request_id.get()}
+    headers = {"Content-Type": safe_type(prediction.media_type or ""), REQUEST_ID: request_id.get(), **more}
     response = web.StreamResponse(headers=headers)
     with path.open("rb") as file:
         path.unlink()  # the answer takes the file along, so that a model's temporary files do not pile up

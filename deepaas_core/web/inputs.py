@@ -11,7 +11,8 @@ import asyncio
 import math
 import mimetypes
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -139,13 +140,8 @@ async def read_values(request: web.Request, model: Model, capability: Capability
 
 async def read_object(request: web.Request) -> dict[str, Any]:
     """A JSON object that is the whole body; an empty body is an empty object."""
-    _check_encoding(request)
-    try:
+    with reading(request):
         return _read_object(await read_body(request, request.app[SETTINGS]))
-    except TimeoutError:
-        raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
-    except web.RequestPayloadError:
-        raise errors.MalformedBody("The body of the request cannot be decoded.") from None
 
 
 def read_timeout(request: web.Request) -> float | None:
@@ -231,8 +227,7 @@ async def _gather(
     sent = Sent(MultiDict(request.query))
     names = PAYLOAD_FIELDS.get(capability, ())
     if request.can_read_body:
-        _check_encoding(request)
-        try:
+        with reading(request):
             if request.content_type.startswith("multipart/"):
                 budget = uploads.Budget(request)
                 form = _Form(capability, arguments, folder, sent, budget)
@@ -244,12 +239,25 @@ async def _gather(
                 await _read_lent(request, sent, settings, loan)
             else:
                 await _read_whole(request, capability, sent, settings)
-        except TimeoutError:
-            raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
-        except web.RequestPayloadError:
-            raise errors.MalformedBody("The body of the request cannot be decoded.") from None
     _take_payload(capability, names, sent)
     return sent
+
+
+@contextmanager
+def reading(request: web.Request) -> Iterator[None]:
+    """The reading of a body; what goes wrong with that is told.
+
+    Raises:
+        UnsupportedMedia: It is encoded in a way that cannot be undone here.
+        RequestTimeout, MalformedBody: It did not arrive in time, or cannot be decoded.
+    """
+    _check_encoding(request)
+    try:
+        yield
+    except TimeoutError:
+        raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
+    except web.RequestPayloadError:
+        raise errors.MalformedBody("The body of the request cannot be decoded.") from None
 
 
 def _check_encoding(request: web.Request) -> None:
@@ -295,7 +303,7 @@ async def _read_whole(request: web.Request, capability: Capability, sent: Sent, 
     elif as_json:
         sent.members.update(_read_object(body))
     elif media_type == FORM:
-        _read_form(body, sent)
+        sent.fields.extend(form_fields(body))
     elif body.strip():
         raise errors.UnsupportedMedia(
             f"Send the arguments as application/json, {FORM} or multipart/form-data, not as {media_type}."
@@ -308,7 +316,7 @@ def _read_data(request: web.Request, body: bytearray, as_json: bool, sent: Sent)
         if sent.payload is not None:
             sent.payload["content_type"] = request.content_type
     elif request.content_type == FORM:
-        _read_form(body, sent)
+        sent.fields.extend(form_fields(body))
     else:
         _take_data(request, body, sent)
 
@@ -342,7 +350,7 @@ def _read_envelope(body: bytearray, sent: Sent) -> None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise errors.MalformedBody("The body is not valid JSON.") from None
     data = envelope.pop("data", None)
-    sent.members = {key: _loads(value) for key, value in envelope.items()}
+    sent.members = {key: loads(value) for key, value in envelope.items()}
     if data is not None:
         sent.payload, sent.body = {"form": "json"}, memoryview(data)
 
@@ -375,13 +383,18 @@ def data_alone(body: bytes) -> bytes | memoryview | None:
 def _read_object(body: bytearray) -> dict[str, Any]:
     if not body.strip():
         return {}
-    value = _loads(body)
+    value = loads(body)
     if not isinstance(value, dict):
         raise errors.InvalidInput([errors.Issue("", "The body must be a JSON object of arguments.")])
     return value
 
 
-def _loads(text: Any) -> Any:
+def loads(text: Any) -> Any:
+    """Decode JSON that is not nested too deeply.
+
+    Raises:
+        MalformedBody: It is not valid, or is.
+    """
     try:
         value = orjson.loads(memoryview(text))
     except (orjson.JSONDecodeError, RecursionError):
@@ -408,13 +421,16 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _read_form(body: bytearray, sent: Sent) -> None:
+def form_fields(body: bytes | bytearray) -> list[tuple[str, str]]:
+    """The fields of an URL-encoded form, in order.
+
+    Raises:
+        MalformedBody: It is none.
+    """
     try:
-        pairs = parse_qsl(bytes(body).decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        return parse_qsl(bytes(body).decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError:
         raise errors.MalformedBody("The form is not valid, or has more than 1000 fields.") from None
-    for key, value in pairs:
-        sent.fields.add(key, value)
 
 
 async def read_body(request: web.Request, settings: Settings) -> bytearray:

@@ -33,6 +33,9 @@ CLIENT_GONE = 499
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
+#: Which generation of a service answers, e.g. ``credit@v1``.
+GENERATION = web.RequestKey("generation", str)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: Lines of the access log that are still to be written; there are none if it is off.
 ACCESS_LINES = web.AppKey("access_lines", list[str])
@@ -73,7 +76,8 @@ async def observing(request: web.Request, handler: Handler) -> web.StreamRespons
     if lines is not None:
         length = response.body_length if response.prepared else _length(response)
         path = request.rel_url.raw_path
-        lines.append(access_line(request.remote, request.method, path, response.status, length, seconds, request_id))
+        line = access_line(request.remote, request.method, path, response.status, length, seconds, request_id)
+        lines.append(f"{line} {request[GENERATION]}" if GENERATION in request else line)
     return response
 
 

@@ -6,6 +6,8 @@ Once the first piece is on its way the status is said; what goes wrong later is 
 from __future__ import annotations
 
 import logging
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -21,8 +23,13 @@ from deepaas_core.web.observe import REQUEST_ID
 log = logging.getLogger(__name__)
 
 
-async def send_pieces(pieces: Pieces, request: web.Request) -> web.StreamResponse:
-    """Send every piece as it comes; the model waits when the client is slow, and stops when the client has gone."""
+async def send_pieces(
+    pieces: Pieces, request: web.Request, more: Mapping[str, str] = types.MappingProxyType({})
+) -> web.StreamResponse:
+    """Send every piece as it comes, with more headers than usual.
+
+    The model waits when the client is slow, and stops when the client has gone.
+    """
     media_type = negotiation.stream_type(request.headers) or negotiation.NDJSON
     as_events = media_type == negotiation.EVENT_STREAM
     headers = {
@@ -30,6 +37,7 @@ async def send_pieces(pieces: Pieces, request: web.Request) -> web.StreamRespons
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",
         REQUEST_ID: request_id.get(),
+        **more,
     }
     response = web.StreamResponse(headers=headers)
     try:

@@ -1,0 +1,224 @@
+"""The use case of many rows: checked, put to an endpoint's part in calls of a good size, and answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from deepaas_core import errors
+from deepaas_core.domain.arguments import Arguments
+from deepaas_core.domain.features import Checked, Checker
+from deepaas_core.domain.loose import LooseChecker
+from deepaas_core.domain.model import Capability, Model
+from deepaas_core.domain.service import Endpoint
+from deepaas_core.executors.base import Call
+from deepaas_core.serving.predictor import Predictor
+
+#: Rows that are checked at once in the loop of the server; more, and pictures, are checked on a thread.
+FEW = 50
+#: Calls that are under way for one request.
+AHEAD = 3
+#: A table's first call is small, since nobody knows how long a row takes; the next ones aim at this.
+FIRST_ROWS, GOOD_CALL_S = 50, 0.5
+
+_RECORDS = {"form": "records"}
+_NO_ARGUMENTS = Arguments()
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What came of some rows.
+
+    Attributes:
+        count: How many rows they were.
+        body: A JSON array with an answer to each; null for one that has none.
+        refused: Why those have none, by position.
+        duration_s: How long the model worked on them.
+    """
+
+    count: int
+    body: bytes = b"[]"
+    refused: Mapping[int, errors.DeepaasError] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+
+class Scorer:
+    """Puts rows to one part of a generation.
+
+    Args:
+        predictor: Calls it.
+        model: The part.
+        endpoint: Whose part it is.
+        values: Arguments that all rows have in common.
+        timeout_s: The caller's own limit for each call.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        model: Model,
+        endpoint: Endpoint,
+        values: Mapping[str, Any],
+        timeout_s: float | None = None,
+    ):
+        self.checker = _checker_of(_Pair(endpoint, model.arguments.get(Capability.PREDICT) or _NO_ARGUMENTS))
+        self._predictor, self._model = predictor, model
+        self._values, self._timeout_s = values, timeout_s
+
+    async def score(self, rows: Sequence[Any]) -> Portion:
+        """Answer rows that came as JSON; what is wrong with one spoils no other.
+
+        Raises:
+            DeepaasError: A call as a whole failed.
+        """
+        checked = await self._apart(len(rows), lambda: self.checker.check(rows))
+        size = self.checker.call_rows
+        if len(rows) <= size:
+            return await self._answer(checked)
+        parts = [
+            Checked(
+                checked.records[at : at + size],
+                {place - at: found for place, found in checked.issues.items() if at <= place < at + size},
+            )
+            for at in range(0, len(rows), size)
+        ]
+        waiting = iter(parts)
+
+        async def following() -> Awaitable[Portion] | None:
+            part = next(waiting, None)
+            return None if part is None else self._answer(part)
+
+        async with aclosing(in_order(following)) as portions:
+            return _joined([portion async for portion in portions])
+
+    async def issues(self, rows: Sequence[Any]) -> Mapping[int, list[errors.Issue]]:
+        """What is wrong with rows, before anybody is asked anything."""
+        return (await self._apart(len(rows), lambda: self.checker.check(rows))).issues
+
+    async def score_cells(
+        self,
+        table: Mapping[str, Sequence[str]],
+        count: int,
+        comma: bool = False,
+        wrong: Mapping[int, list[errors.Issue]] = types.MappingProxyType({}),
+    ) -> Portion:
+        """Answer rows that came as text; see ``score``.
+
+        Args:
+            table: The cells of each column.
+            count: How many rows there are.
+            comma: Whether a comma in a number is a decimal point.
+            wrong: What is wrong with rows that could not even be read, by position.
+        """
+        checked = await self._apart(count, lambda: self.checker.check_cells(table, count, comma))
+        for place, found in wrong.items():
+            checked.records[place], checked.issues[place] = None, found
+        return await self._answer(checked)
+
+    async def _apart(self, count: int, check: Callable[[], Checked]) -> Checked:
+        if count <= FEW and self.checker.call_rows > FEW:
+            return check()
+        return await asyncio.to_thread(check)
+
+    async def _answer(self, checked: Checked) -> Portion:
+        sound = [record for record in checked.records if record is not None]
+        refused: dict[int, errors.DeepaasError] = {
+            place: errors.InvalidInput(found) for place, found in checked.issues.items()
+        }
+        if not sound:
+            return Portion(len(checked.records), b"[" + b",".join([b"null"] * len(checked.records)) + b"]", refused)
+        call = Call(Capability.PREDICT, self._values, _RECORDS, orjson.dumps(sound))
+        prediction = await self._predictor.predict(self._model, call, self._timeout_s)
+        body = prediction.body
+        if not checked.issues:
+            refused.update(prediction.refused)
+        else:
+            places = [place for place, record in enumerate(checked.records) if record is not None]
+            refused.update({places[place]: error for place, error in prediction.refused.items()})
+            answers = iter(orjson.loads(body))
+            body = orjson.dumps([None if record is None else next(answers) for record in checked.records])
+        return Portion(len(checked.records), body, refused, prediction.duration_s)
+
+
+def _joined(portions: Sequence[Portion]) -> Portion:
+    refused, at = {}, 0
+    for portion in portions:
+        refused.update({at + place: error for place, error in portion.refused.items()})
+        at += portion.count
+    bodies = [portion.body[1:-1] for portion in portions]
+    return Portion(at, b"[" + b",".join(bodies) + b"]", refused, sum(portion.duration_s for portion in portions))
+
+
+async def in_order(following: Callable[[], Awaitable[Awaitable[Portion] | None]]) -> AsyncGenerator[Portion, None]:
+    """What comes of calls, in the order in which they are begun; some are under way at the same time.
+
+    Args:
+        following: Gives the next call, or None after the last.
+    """
+    under_way: deque[asyncio.Future[Portion]] = deque()
+    call: Awaitable[Portion] | None = None
+    more, ahead = True, 1  # what the first one tells is good to know before the next
+    try:
+        while True:
+            while more and len(under_way) < ahead:
+                call = await following()
+                more = call is not None
+                if call is not None:
+                    under_way.append(asyncio.ensure_future(call))
+            if not under_way:
+                return
+            yield await under_way.popleft()
+            ahead = AHEAD
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+def refuse_whole(refused: Mapping[int, errors.DeepaasError], where: str = "/rows") -> None:
+    """Refuse a request some of whose rows have no answer.
+
+    Raises:
+        InvalidInput: Rows are not as they must be; all of them are named.
+        DeepaasError: The model failed with a row.
+    """
+    found = [
+        errors.Issue(f"{where}/{place}{issue.pointer}", issue.detail)
+        for place, error in sorted(refused.items())
+        if isinstance(error, errors.InvalidInput)
+        for issue in error.issues
+    ]
+    if found:
+        raise errors.InvalidInput(found[:100])
+    for place in sorted(refused):
+        raise refused[place]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """An endpoint and a function's arguments as a key: the same only if both are the same objects."""
+
+    endpoint: Endpoint
+    arguments: Arguments
+
+    def __hash__(self) -> int:
+        return hash((id(self.endpoint), id(self.arguments)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Pair) and other.endpoint is self.endpoint and other.arguments is self.arguments
+
+
+@lru_cache(maxsize=512)
+def _checker_of(pair: _Pair) -> Checker | LooseChecker:
+    if not pair.endpoint.inputs:
+        return LooseChecker(pair.arguments)
+    has_default = {key for key, argument in pair.arguments.items() if argument.has_default or argument.computed_default}
+    return Checker(pair.endpoint.inputs, has_default)
