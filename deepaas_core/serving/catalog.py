@@ -86,6 +86,10 @@ class Entry:
             self.source, self._described = source, None
             self._executor_changed()
 
+    def silence(self) -> None:
+        """Tell nobody any more how it is."""
+        self._changed = lambda _: None
+
     def _executor_changed(self) -> None:
         description = self.executor.description
         if description is not None and description is not self._described:
@@ -247,6 +251,7 @@ class Catalog:
         entry = self.part(name)
         self._entries = {each: other for each, other in self._entries.items() if other is not entry}
         self._changed(entry)
+        entry.silence()  # there may be another one of this name while it stops
         await entry.executor.close(drain_s)
 
     def complain(self, problems: Iterable[Problem]) -> None:

@@ -160,3 +160,18 @@ async def test_another_process_takes_the_table_over(catalog, services):
     other.take_over(json.loads(json.dumps(services.to_plain())))
     assert other.choose("churn").part("score", "line")[1].name == "churn@v1:score:line"
     assert other.ready()
+
+
+async def test_a_part_that_stops_says_nothing_of_its_successor(catalog):
+    class Slow(Ready):
+        async def close(self, drain_s):
+            self.state = ExecutorState.STOPPED
+            self._on_change()
+
+    catalog._make_executor = lambda source, on_change: Slow(on_change)
+    source = Source("churn@v1:score", SERVICE_GROUP, "/x/score.py:tree", "churn", "v1")
+    catalog.add(source)
+    told = []
+    catalog.watch(lambda entry: told.append((entry.name, entry.state, catalog.has(entry.name))))
+    await catalog.remove(source.name, 0)
+    assert told == [(source.name, ExecutorState.READY, False)]
