@@ -1,18 +1,22 @@
-"""A test query as a call: the rows of a prediction or the arguments of a function in, what they become out."""
+"""A test query as a call: the rows of a prediction or the arguments of a function in, what they become out.
+
+They are checked and put to the generation as those of real calls are.
+"""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import orjson
 
 from deepaas_core import errors
+from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.service import EndpointKind, Query
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.rehearsing import Ask
+from deepaas_core.serving.scoring import Scorer, refuse_whole
 from deepaas_core.serving.services import Live
 
 
@@ -22,16 +26,19 @@ def asking(predictor: Predictor) -> Ask:
     async def ask(live: Live, query: Query) -> Any:
         arguments = dict(query.arguments)
         endpoint = live.endpoint(query.endpoint)
-        variant = str(arguments.pop(endpoint.chosen_by, "")) if "" not in endpoint.targets else ""
+        variant = "" if "" in endpoint.targets else arguments.pop(endpoint.chosen_by, "")
+        if not isinstance(variant, str):
+            raise errors.InvalidInput([errors.Issue(f"/{endpoint.chosen_by}", "Must be the name of a variant.")])
         endpoint, model = live.part(query.endpoint, variant)
         if endpoint.kind is EndpointKind.PREDICTION or query.rows is not None:
-            rows = json.dumps(list(query.rows or ())).encode()
-            call = Call(Capability.PREDICT, arguments, {"form": "records"}, rows)
-        else:
-            call = Call(Capability.PREDICT, arguments)
-        prediction = await predictor.predict(model, call)
-        for place, refused in prediction.refused.items():
-            raise errors.InvalidInput([errors.Issue(f"/rows/{place}", str(refused))])
-        return orjson.loads(prediction.body) if prediction.media_type is None and not prediction.path else None
+            portion = await Scorer(predictor, model, endpoint, arguments).score(list(query.rows or ()))
+            refuse_whole(portion.refused)
+            return orjson.loads(portion.body)
+        values = model.arguments.get(Capability.PREDICT, Arguments()).load_exact(arguments)
+        prediction = await predictor.predict(model, Call(Capability.PREDICT, values))
+        if prediction.pieces is not None:
+            prediction.pieces.close()
+            return None
+        return orjson.loads(prediction.body) if prediction.media_type is None and prediction.path is None else None
 
     return ask
