@@ -39,6 +39,7 @@ _SUBCOMMANDS = {
     "environment": _ENVIRONMENT_COMMANDS,
     "token": _TOKEN_COMMANDS,
     "test": ("add", "list"),
+    "new": ("service",),
 }
 _EXIT_CODES = """
 exit codes:
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_access(commands)
     _add_services(commands)
     _add_automations(commands)
+    _add_new(commands)
     return parser
 
 
@@ -435,6 +437,14 @@ def _add_automations(commands: argparse._SubParsersAction[argparse.ArgumentParse
     asked.add_argument("--no-wait", action="store_true", help="do not wait until it is done")
     for parser in (listed, asked):
         _add_server(parser)
+
+
+def _add_new(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "write a service that passes its own test queries, to begin with"
+    new = _command(commands, "new service", text, _later("new", "new_service"), "FOLDER ")
+    new.add_argument("folder", help="where; new, or empty")
+    new.add_argument("--name", help="what to call the service (default: like the folder)")
+    _add_server(new)
 
 
 def _add_starting(parser: argparse.ArgumentParser) -> None:
