@@ -16,7 +16,7 @@ from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
 from deepaas_core.telemetry.prometheus import render
 from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
-from deepaas_core.web.rest import models, predictions, runs, statistics, tokens, watching
+from deepaas_core.web.rest import models, predictions, runs, samples, statistics, tokens, watching
 from deepaas_core.web.routes import Route
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,18 @@ def test_all_that_can_be_said_inside_a_run_is_in_the_reference(name: str):
 
 @pytest.mark.parametrize(
     "route",
-    [*models.ROUTES, *predictions.ROUTES, *runs.ROUTES, *statistics.ROUTES, *tokens.ROUTES, *watching.ROUTES, *health.ROUTES, *metrics.ROUTES, *problems.ROUTES],
+    [
+        *models.ROUTES,
+        *predictions.ROUTES,
+        *runs.ROUTES,
+        *samples.ROUTES,
+        *statistics.ROUTES,
+        *tokens.ROUTES,
+        *watching.ROUTES,
+        *health.ROUTES,
+        *metrics.ROUTES,
+        *problems.ROUTES,
+    ],
     ids=lambda route: route.path,
 )
 def test_every_route_is_in_the_reference(route: Route):

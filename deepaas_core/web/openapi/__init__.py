@@ -18,7 +18,14 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from deepaas_core.domain.model import Model
-from deepaas_core.web.openapi import access_routes, automation_routes, prediction_routes, server_routes, service_routes
+from deepaas_core.web.openapi import (
+    access_routes,
+    automation_routes,
+    prediction_routes,
+    sample_routes,
+    server_routes,
+    service_routes,
+)
 from deepaas_core.web.openapi.model_routes import ModelRoutes
 from deepaas_core.web.openapi.parts import strict
 
@@ -73,6 +80,7 @@ def build(
     paths = {
         **server_routes.server_paths(),
         **service_routes.service_paths(),
+        **sample_routes.sample_paths(),
         **automation_routes.automation_paths(),
         **prediction_routes.prediction_paths(),
         **access_routes.access_paths(),

@@ -240,7 +240,10 @@ def _fields(endpoint: Endpoint, arguments: Arguments | None, asked: Asked | None
         return [columns.field_of(feature, first.get(feature.name, feature.default)) for feature in endpoint.inputs]
     if arguments is None or arguments.any_other:
         return []
-    return [columns.field_of_argument(argument, first.get(argument.key)) for argument in arguments.values()]
+    return [
+        columns.field_of_argument(argument, first.get(argument.key, None if argument.secret else argument.default))
+        for argument in arguments.values()
+    ]
 
 
 def _queries(live: Live, endpoint: Endpoint) -> Iterator[tuple[str, str]]:
