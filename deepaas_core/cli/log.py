@@ -41,7 +41,7 @@ def show(given: argparse.Namespace) -> int:
         if given.json:
             print(json.dumps(listed))
         else:
-            _print_table(listed["predictions"])
+            _print_entries(listed["predictions"])
         return Exit.OK
 
     return talk(given, ask)
@@ -76,9 +76,13 @@ def _line(entry: dict[str, Any]) -> str:
     return harmless("  ".join((*told, f"{1000 * entry['duration_s']:.1f}ms", _shown(entry), entry["request"])))
 
 
-def _print_table(entries: Sequence[dict[str, Any]]) -> None:
+def _print_entries(entries: Sequence[dict[str, Any]]) -> None:
+    terminal = Terminal(highlight=False)
     if not entries:
         print("There is no such entry. What is logged is said by prediction_log.* of the server's settings.")
+        return
+    if not terminal.is_terminal:
+        print("\n".join(map(_line, entries)))
         return
     table = Table("time", "name", "endpoint", "version", "status", "ms", "prediction", "label", "request", box=None)
     for entry in entries:
@@ -88,7 +92,7 @@ def _print_table(entries: Sequence[dict[str, Any]]) -> None:
         figures = (str(entry["status"]), f"{1000 * entry['duration_s']:.1f}")
         texts = (*told, *figures, _shown(entry), label, entry["request"] + row)
         table.add_row(*(escape(harmless(text)) for text in texts))
-    Terminal(highlight=False).print(table)
+    terminal.print(table)
 
 
 def _shown(entry: dict[str, Any]) -> str:

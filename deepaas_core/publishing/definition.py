@@ -118,6 +118,7 @@ class _Reader:
             queries=tuple(queries),
             readme=self._readme(),
             automations=told,
+            log=plain.get("log", {}),
             datasets=datasets,
         )
 

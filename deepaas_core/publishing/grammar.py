@@ -10,6 +10,7 @@ import json
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
+from deepaas_core.domain.prediction_log import LogMode
 from deepaas_core.domain.service import NAME, NAME_EXPECTED, EndpointKind, FeatureType
 from deepaas_core.publishing import data
 from deepaas_core.settings import Workers
@@ -248,6 +249,33 @@ def _endpoint() -> dict[str, Any]:
     }
 
 
+_LOG = _table(
+    "What is kept of its predictions; what is left out is as the settings of the server say.",
+    {
+        "log": {"enum": list(LogMode), "description": "How many predictions are kept."},
+        "sample": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "description": "The part of them that `sampled` keeps.",
+        },
+        "redact": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1},
+            "description": "Names whose values are not kept, besides those that the server redacts.",
+        },
+        "inputs": {"type": "boolean", "description": "Whether what was asked is kept."},
+        "outputs": {"type": "boolean", "description": "Whether what was answered is kept."},
+        "max_entry_kb": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 2**20,
+            "description": "Inputs, output and context are each kept up to this, in KiB.",
+        },
+        "durable": {"type": "boolean", "description": "Whether an answer waits until its entry is on disk."},
+    },
+)
+
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": FILE,
@@ -264,6 +292,7 @@ SCHEMA: dict[str, Any] = {
             "automations": _named(
                 "What is done by itself, by name.", {"$ref": "#/$defs/automation"}, propertyNames=_NAMES
             ),
+            "log": {"$ref": "#/$defs/log"},
             "tests": {"type": "array", "items": {"$ref": "#/$defs/test"}, "description": "Its test queries."},
         },
         required=["name", "endpoints"],
@@ -276,6 +305,7 @@ SCHEMA: dict[str, Any] = {
             "What a variant runs.", {"script": _TARGET, "model": _MODEL}, minProperties=1, maxProperties=1
         ),
         "workers": _workers(),
+        "log": _LOG,
         "test": _TEST,
         "automation": _AUTOMATION,
         "drift": _DRIFT,

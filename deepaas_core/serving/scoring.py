@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import types
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -50,6 +51,29 @@ class Portion:
     duration_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What one call with rows was given and what came of it, for whoever keeps that.
+
+    Attributes:
+        first: The place of its first row in the request.
+        records: The rows as they were checked; None for one that was refused.
+        portion: The answers; None if the call failed.
+        error: Why it did.
+        duration_s: Seconds from the call's beginning to its end.
+    """
+
+    first: int
+    records: Sequence[Mapping[str, Any] | None]
+    portion: Portion | None
+    error: BaseException | None
+    duration_s: float
+
+
+#: Is told of every call, before its answers go out.
+Witness = Callable[[Scored], Awaitable[None]]
+
+
 class Scorer:
     """Puts rows to one part of a generation.
 
@@ -59,6 +83,7 @@ class Scorer:
         endpoint: Whose part it is.
         values: Arguments that all rows have in common.
         timeout_s: The caller's own limit for each call.
+        witness: Is told of every call; None if nobody wants to know.
     """
 
     def __init__(
@@ -68,10 +93,21 @@ class Scorer:
         endpoint: Endpoint,
         values: Mapping[str, Any],
         timeout_s: float | None = None,
+        witness: Witness | None = None,
     ):
         self.checker = _checker_of(_Pair(endpoint, model.arguments.get(Capability.PREDICT) or _NO_ARGUMENTS))
         self._predictor, self._model = predictor, model
         self._values, self._timeout_s = values, timeout_s
+        self._witness, self._taken = witness, 0
+
+    @property
+    def names(self) -> list[str]:
+        """What a row may have; empty if that is not known."""
+        return self.checker.names
+
+    def missing(self, names: Collection[str]) -> list[errors.Issue]:
+        """What a table with these columns lacks."""
+        return self.checker.missing(names)
 
     async def score(self, rows: Sequence[Any]) -> Portion:
         """Answer rows that came as JSON; what is wrong with one spoils no other.
@@ -79,10 +115,11 @@ class Scorer:
         Raises:
             DeepaasError: A call as a whole failed.
         """
+        first = self._take(len(rows))
         checked = await self._apart(len(rows), lambda: self.checker.check(rows))
         size = self.checker.call_rows
         if len(rows) <= size:
-            return await self._answer(checked)
+            return await self._witnessed(first, checked)
         parts = [
             Checked(
                 checked.records[at : at + size],
@@ -90,11 +127,11 @@ class Scorer:
             )
             for at in range(0, len(rows), size)
         ]
-        waiting = iter(parts)
+        waiting = iter(enumerate(parts))
 
         async def following() -> Awaitable[Portion] | None:
-            part = next(waiting, None)
-            return None if part is None else self._answer(part)
+            number, part = next(waiting, (0, None))
+            return None if part is None else self._witnessed(first + number * size, part)
 
         async with aclosing(in_order(following)) as portions:
             return _joined([portion async for portion in portions])
@@ -118,15 +155,34 @@ class Scorer:
             comma: Whether a comma in a number is a decimal point.
             wrong: What is wrong with rows that could not even be read, by position.
         """
+        first = self._take(count)
         checked = await self._apart(count, lambda: self.checker.check_cells(table, count, comma))
         for place, found in wrong.items():
             checked.records[place], checked.issues[place] = None, found
-        return await self._answer(checked)
+        return await self._witnessed(first, checked)
+
+    def _take(self, count: int) -> int:
+        """The place of so many more rows in the request; asked before anything is waited for, so that they keep it."""
+        first = self._taken
+        self._taken += count
+        return first
 
     async def _apart(self, count: int, check: Callable[[], Checked]) -> Checked:
         if count <= FEW and self.checker.call_rows > FEW:
             return check()
         return await asyncio.to_thread(check)
+
+    async def _witnessed(self, first: int, checked: Checked) -> Portion:
+        if self._witness is None:
+            return await self._answer(checked)
+        started = time.perf_counter()
+        try:
+            portion = await self._answer(checked)
+        except BaseException as error:
+            await self._witness(Scored(first, checked.records, None, error, time.perf_counter() - started))
+            raise
+        await self._witness(Scored(first, checked.records, portion, None, time.perf_counter() - started))
+        return portion
 
     async def _answer(self, checked: Checked) -> Portion:
         sound = [record for record in checked.records if record is not None]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from dataclasses import replace
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+import orjson
 from aiohttp import web
 from multidict import istr
 
@@ -19,6 +21,7 @@ from deepaas_core.domain.prediction_log import LogRules
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.predictor import Begun
 from deepaas_core.serving.recorder import Recorder
+from deepaas_core.serving.scoring import FEW, Scored, Witness
 from deepaas_core.serving.transcript import Left, Seen, spare
 from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web.auth import caller
@@ -34,12 +37,15 @@ CLIENT_GONE = 499
 class Recording:
     """The answering of one request, as a context; what comes of it is noted at its end, errors included.
 
+    A request with rows leaves a note for each of them, as soon as it is answered, instead of one for itself.
+
     Args:
         request: The request.
         service: The model's or service's name.
         endpoint: Of a service; of a model, its function.
         generation: Of a service, if that is known already.
         said: What the author of the service says of its log.
+        first_output: Name of the first declared output.
     """
 
     def __init__(
@@ -48,16 +54,18 @@ class Recording:
         service: str,
         endpoint: str,
         generation: str = "",
-        said: Mapping[str, Any] | None = None,
+        said: Mapping[str, Any] = MappingProxyType({}),
+        first_output: str = "",
     ):
         self._recorder, self._predictor = request.app[RECORDER], request.app[PREDICTOR]
-        rules = self._recorder.rules(service, generation, said or {})
         self._seen: Seen | None = None
-        if rules is None or not self._recorder.chooses(rules):
+        self._single = self._has_rows = False
+        rules = self._recorder.rules(service, generation, said)
+        if rules is None:
             return
         self._started = time.perf_counter()
         self._seen = Seen(rules, time.time(), request_id.get(), service, endpoint, generation)
-        self._seen.token = caller(request).token
+        self._seen.token, self._seen.first_output = caller(request).token, first_output
         context = request.headers.get(CONTEXT)
         if context is not None:
             self._seen.context = context[:MAX_CONTEXT_CHARS]
@@ -65,9 +73,9 @@ class Recording:
     async def __aenter__(self) -> Self:
         return self
 
-    async def predict(self, model: Model, call: Call) -> Prediction:
+    async def predict(self, model: Model, call: Call, timeout_s: float | None = None) -> Prediction:
         """Run the call that the request asks for; see ``Predictor.predict``."""
-        begun = self._predictor.begin(model, call)
+        begun = self._predictor.begin(model, call, timeout_s)
         self.asks(begun)
         prediction = await self._predictor.outcome(begun)
         self.answered(prediction)
@@ -84,6 +92,13 @@ class Recording:
             seen.inputs = spare(call, seen.rules.max_bytes)
             seen.size += size_of(seen.inputs)
 
+    def asks_for_rows(self, rows: Any, *, single: bool) -> None:
+        """The request is about these rows, or only one that is not in a list."""
+        if self._seen is not None:
+            self._single = single
+            if single:
+                self._seen.inputs, self._seen.size = rows, weight(rows)
+
     def answered(self, prediction: Prediction) -> None:
         """This is the answer."""
         seen = self._seen
@@ -92,9 +107,33 @@ class Recording:
             seen.output = spared(prediction, seen.rules)
             seen.size += len(prediction.body) if seen.output is prediction else 0
 
+    @property
+    def witness(self) -> Witness | None:
+        """What is to be told of the rows of the request; None if nobody keeps that."""
+        return None if self._seen is None else self._scored
+
+    async def _scored(self, scored: Scored) -> None:
+        assert self._seen is not None
+        if self._single and (scored.error is not None or (scored.portion is not None and scored.portion.refused)):
+            return  # its error is that of the request
+        self._has_rows = True
+        await self._recorder.room()
+        few = len(scored.records) <= FEW
+        seen = (
+            _rows(self._seen, scored, self._single)
+            if few
+            else await asyncio.to_thread(_rows, self._seen, scored, self._single)
+        )
+        waiting = [self._recorder.note(one) for one in seen if self._recorder.chooses(one.rules)]
+        kept = [future for future in waiting if future is not None]
+        if kept:
+            await asyncio.gather(*kept)
+
     async def __aexit__(self, kind: type | None, error: BaseException | None, _: TracebackType | None) -> None:
         seen = self._seen
-        if seen is None or isinstance(error, errors.NotFound):  # whoever asks for what is not there fills no log
+        if seen is None or self._has_rows or isinstance(error, errors.NotFound):  # who asks for what is not there
+            return
+        if not self._recorder.chooses(seen.rules):
             return
         seen.duration_s = time.perf_counter() - self._started
         seen.at = time.time() - seen.duration_s
@@ -110,6 +149,25 @@ class Recording:
                 raise
         elif kept is not None:
             kept.add_done_callback(asyncio.Future.exception)  # the answer is an error anyway
+
+
+def _rows(request: Seen, scored: Scored, single: bool) -> list[Seen]:
+    """What is to be noted of each row of one call."""
+    answers: Sequence[Any] = [None] * len(scored.records)
+    refused: Mapping[int, BaseException] = dict.fromkeys(range(len(answers)), scored.error) if scored.error else {}
+    if scored.portion is not None:
+        answers, refused = orjson.loads(scored.portion.body), scored.portion.refused
+    now = time.time()
+    found = []
+    for place, (record, answer) in enumerate(zip(scored.records, answers, strict=True)):
+        seen = replace(request, at=now - scored.duration_s, duration_s=scored.duration_s, inputs=record, output=answer)
+        seen.row = None if single else scored.first + place
+        seen.size = weight(record) + weight(answer)
+        error = refused.get(place)
+        if error is not None:
+            seen.status, seen.error, seen.output = _status(error), type(error).__name__, None
+        found.append(seen)
+    return found
 
 
 def _status(error: BaseException) -> int:
@@ -144,16 +202,17 @@ def secrets_of(model: Model, call: Call) -> frozenset[str]:
     return frozenset(key.casefold() for key, argument in arguments.items() if argument.secret)
 
 
-def size_of(inputs: Any) -> int:
+def size_of(inputs: Call | Left) -> int:
     """About how much memory inputs take that wait for being written."""
     if not isinstance(inputs, Call):
         return 0
-    return len(inputs.body) + sum(map(_weight, inputs.values.values()))
+    return len(inputs.body) + weight(inputs.values)
 
 
-def _weight(value: Any) -> int:
+def weight(value: Any) -> int:
+    """About how many bytes JSON-native data takes in memory."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(map(_weight, value.values()))
-    return sum(map(_weight, value)) if isinstance(value, Sequence) else 16
+        return sum(map(weight, value.values()))
+    return sum(map(weight, value)) if isinstance(value, Sequence) else 16

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,10 +15,14 @@ import pytest
 from deepaas_core.domain.access import ALL_NAMES, Names
 from deepaas_core.domain.prediction_log import Label, LogEntry, Predicted, Statistics, Wanted, new_id
 from deepaas_core.errors import StoreUnavailable
+from deepaas_core.serving.recorder import Recorder
+from deepaas_core.serving.transcript import Seen
+from deepaas_core.settings import PredictionLog
 from deepaas_core.stores import migrations
 from deepaas_core.stores.database import PREDICTIONS_FILE, Database
 from deepaas_core.stores.memory_predictions import MemoryPredictionStore
 from deepaas_core.stores.sql_predictions import SqlPredictionStore, metadata
+from deepaas_core.telemetry.metrics import Counts
 
 NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
@@ -253,3 +259,33 @@ async def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path):
         assert compare_metadata(context, metadata) == []
         assert context.get_current_revision() == migrations.PREDICTIONS.head
     engine.dispose()
+
+
+async def test_entries_wait_for_a_database_server_that_goes_and_comes_back(postgres, tmp_path, caplog):
+    counts, database = Counts(), postgres.new_database(uuid.uuid4().hex)
+    recorder = Recorder(opened(database, tmp_path), PredictionLog(log="full", write_every_ms=5), counts)
+    rules = recorder.rules("churn")
+
+    async def note(first):
+        for number in range(first, first + 100):
+            recorder.note(Seen(rules, time.time(), f"r{number}", "churn", "risk"))
+            await asyncio.sleep(0)
+
+    await note(0)
+    await recorder.written()
+    postgres.stop()
+    try:
+        await note(100)
+        while "cannot be written" not in caplog.text:
+            await asyncio.sleep(0.01)
+        await note(200)
+    finally:
+        postgres.start()
+    await note(300)
+    await recorder.close(30)
+    assert counts.entries == {"written": 400, "dropped": 0}
+    store = opened(database, tmp_path)
+    found = await store.find(Wanted(), 1000)
+    assert {entry.request for entry in found} == {f"r{number}" for number in range(400)}
+    assert len(found) == 400
+    await store.close()

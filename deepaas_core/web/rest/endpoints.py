@@ -27,6 +27,7 @@ from deepaas_core.web.files import safe_type, send_file
 from deepaas_core.web.inputs import read_timeout
 from deepaas_core.web.keys import PREDICTOR, SCRATCH, SERVICES, SETTINGS
 from deepaas_core.web.observe import GENERATION
+from deepaas_core.web.recording import Recording
 from deepaas_core.web.records import NOTHING, Sent, read_sent
 from deepaas_core.web.rest.rows import Answering, answer_rows, answer_table, wanted_type
 from deepaas_core.web.rest.services import GENERATION as GENERATION_PATH
@@ -47,6 +48,7 @@ class _Asked:
     Attributes:
         values: Arguments that are no inputs: what all rows have in common.
         apart: Whether a row that cannot be answered is told in its place.
+        recording: Is told what comes of it.
     """
 
     live: Live
@@ -56,6 +58,7 @@ class _Asked:
     values: Mapping[str, Any]
     apart: bool
     timeout_s: float | None
+    recording: Recording
 
 
 async def call(request: web.Request) -> web.StreamResponse:
@@ -77,10 +80,17 @@ async def call(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, live: Live, own: Folder) -> web.StreamResponse:
     endpoint = live.endpoint(request.match_info["endpoint"])
-    asked = _understood(live, endpoint, await read_sent(request, own), read_timeout(request))
+    first_output = next((feature.name for feature in endpoint.outputs), "")
+    said = live.definition.log
+    async with Recording(request, live.service, endpoint.name, live.version, said, first_output) as recording:
+        sent = await read_sent(request, own)
+        return await _answer_to(request, _understood(live, endpoint, sent, read_timeout(request), recording))
+
+
+async def _answer_to(request: web.Request, asked: _Asked) -> web.StreamResponse:
     if asked.sent.table is not None:
         return await _of_table(request, asked)
-    if endpoint.kind is EndpointKind.PREDICTION:
+    if asked.endpoint.kind is EndpointKind.PREDICTION:
         return await _of_rows(request, asked, *_rows_of(asked))
     document = asked.sent.document
     if isinstance(document, list) and all(isinstance(item, dict) for item in document):
@@ -91,7 +101,7 @@ async def _answer(request: web.Request, live: Live, own: Folder) -> web.StreamRe
 # What is asked.
 
 
-def _understood(live: Live, endpoint: Endpoint, sent: Sent, timeout_s: float | None) -> _Asked:
+def _understood(live: Live, endpoint: Endpoint, sent: Sent, timeout_s: float | None, recording: Recording) -> _Asked:
     """Take the parameters out of what was sent; what is left are inputs or arguments."""
     members = _members(sent)
     variant = ""
@@ -111,7 +121,7 @@ def _understood(live: Live, endpoint: Endpoint, sent: Sent, timeout_s: float | N
             raise errors.InvalidInput([errors.Issue(pointer(ERRORS), "Must be one of: rows, request.")])
         apart = wish == "rows"
     values = _common(endpoint, sent, members, arguments) if has_rows else {}
-    return _Asked(live, endpoint, model, sent, values, apart, timeout_s)
+    return _Asked(live, endpoint, model, sent, values, apart, timeout_s, recording)
 
 
 def _members(sent: Sent) -> dict[str, Any]:
@@ -197,6 +207,7 @@ def _row_of_fields(asked: _Asked) -> _Text:
 
 async def _of_rows(request: web.Request, asked: _Asked, rows: Any, single: bool) -> web.StreamResponse:
     scorer = _scorer(request, asked)
+    asked.recording.asks_for_rows(rows[0] if single else rows, single=single)
     where = "/rows" if _is_batch(asked.endpoint, asked.sent.document) else ""
     if isinstance(rows[0] if single else None, _Text):
         portion = await _of_text(scorer, rows[0])
@@ -238,7 +249,8 @@ async def _of_table(request: web.Request, asked: _Asked) -> web.StreamResponse:
 
 
 def _scorer(request: web.Request, asked: _Asked) -> Scorer:
-    return Scorer(request.app[PREDICTOR], asked.model, asked.endpoint, asked.values, asked.timeout_s)
+    witness = asked.recording.witness
+    return Scorer(request.app[PREDICTOR], asked.model, asked.endpoint, asked.values, asked.timeout_s, witness)
 
 
 def _answering(request: web.Request, asked: _Asked) -> Answering:
@@ -263,7 +275,7 @@ async def _of_function(request: web.Request, asked: _Asked) -> web.StreamRespons
         accept=negotiation.array_type(request.headers),
         stream=negotiation.stream_type(request.headers) is not None,
     )
-    prediction = await request.app[PREDICTOR].predict(asked.model, call, asked.timeout_s)
+    prediction = await asked.recording.predict(asked.model, call, asked.timeout_s)
     return await _present(prediction, request, asked)
 
 

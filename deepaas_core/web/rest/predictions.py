@@ -14,7 +14,7 @@ from deepaas_core.domain.prediction_log import Label, Wanted
 from deepaas_core.domain.prediction_log import moment as at_once
 from deepaas_core.serving.reviewer import entries
 from deepaas_core.web.auth import caller, demand
-from deepaas_core.web.inputs import read_body
+from deepaas_core.web.inputs import read_body, reading
 from deepaas_core.web.keys import RECORDER, SETTINGS
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.exports import EXPORTS, cut, document_of, format_of
@@ -107,12 +107,10 @@ def _entry_id(text: str | None) -> str | None:
 
 
 async def _body(request: web.Request) -> Any:
+    with reading(request):
+        body = await read_body(request, request.app[SETTINGS])
     try:
-        return orjson.loads(await read_body(request, request.app[SETTINGS]))
-    except TimeoutError:
-        raise errors.RequestTimeout("The body of the request did not arrive in time.") from None
-    except web.RequestPayloadError:
-        raise errors.MalformedBody("The body of the request cannot be decoded.") from None
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         raise errors.MalformedBody("The body is not valid JSON.") from None
 
