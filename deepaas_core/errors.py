@@ -556,11 +556,13 @@ class ModelRefusal(DeepaasError):
         code: The status that the author of the model chose, 400 to 599.
         reason: The author's short word for it, one line.
         text: What the author has to say; the reason again if there is no more.
+        document: All of it as JSON, from an author who said it so; empty otherwise.
     """
 
-    def __init__(self, model: str, code: int, reason: str, text: str = ""):
-        super().__init__(model, code, reason, text)
+    def __init__(self, model: str, code: int, reason: str, text: str = "", document: str = ""):
+        super().__init__(model, code, reason, text, document)
         self.model, self.code, self.reason, self.text = model, code, reason, text or reason
+        self.document = document
 
     def __str__(self) -> str:
         return self.text

@@ -204,7 +204,9 @@ def failure(model: str, hook: Capability, error: Mapping[str, Any]) -> errors.De
         case "refusal":
             code = int(error["code"])
             reason = str(error.get("reason", ""))
-            return errors.ModelRefusal(model, code if 400 <= code < 600 else 500, reason, message)
+            return errors.ModelRefusal(
+                model, code if 400 <= code < 600 else 500, reason, message, str(error.get("document", ""))
+            )
         case "missing":
             return errors.CapabilityMissing(model, hook.function, raised=True)
         case "malformed":

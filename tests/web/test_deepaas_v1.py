@@ -25,6 +25,10 @@ MODEL = """
     def predict_data(args):
         if args["graph"] == "teapot":
             return {"message": "short and stout"}, 418
+        if args["graph"] == "made":
+            return {"id": 7}, 201, {"Location": "/things/7", "Server": "mine"}
+        if args["graph"] == "wrong":
+            return {"errors": ["too small"], "code": 3}, 409
         file = args["files"][0]
         return [file.filename, file.read().decode(), args["threshold"], args["graph"]]
 
@@ -79,3 +83,23 @@ async def test_errors_of_version_1_are_text(serve):
     assert (response.status, response.content_type) == (501, "text/plain")
     assert [one["id"] for one in (await (await client.get("/")).json())["versions"]] == ["v1", "v2"]
     assert (await (await client.get("/v1/")).json())["id"] == "v1"
+
+
+async def answer_about(client, graph):
+    form = FormData({"graph": graph})
+    form.add_field("data", io.BytesIO(b"pixels"), filename="a.png")
+    return await client.post("/models/old/predict", data=form)
+
+
+async def test_a_model_chooses_status_and_headers_of_its_answer(serve):
+    client = await serve("--deepaas-v1", "0.x", old=MODEL)
+    response = await answer_about(client, "made")
+    assert (response.status, await response.json()) == (201, {"id": 7})
+    assert response.headers["Location"] == "/things/7"
+    assert response.headers["Server"] != "mine"
+
+
+async def test_a_model_chooses_the_body_of_its_refusal(serve):
+    client = await serve("--deepaas-v1", "0.x", old=MODEL)
+    response = await answer_about(client, "wrong")
+    assert (response.status, await response.json()) == (409, {"errors": ["too small"], "code": 3})

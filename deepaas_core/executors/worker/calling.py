@@ -119,8 +119,10 @@ class Caller:
                 value = self._run(self._collect, (value,), {})
             if self._description.script is not None:
                 return self._answer_of_script(value, request.get("accept"))
-            value = frameworks.result_of(value, in_one and request["hook"] in ("predict_data", "predict_url"))
-            return self._answer(value, request.get("accept"), given.get("accept"))
+            first_generation = in_one and request["hook"] in ("predict_data", "predict_url")
+            value, status, headers = frameworks.result_of(value, first_generation)
+            answer = self._answer(value, request.get("accept"), given.get("accept"))
+            return answer._replace(status=status, headers=headers) if status or headers else answer
         except Invalid as error:
             raise Refusal("invalid", issues=error.issues) from error
         except BaseException as error:  # also what a field raises that checks, or a value that is encoded

@@ -11,6 +11,7 @@ from . import encoding, from_fields
 
 MAX_ISSUES = 1000
 MAX_TEXT_CHARS = 2000
+MAX_DOCUMENT_CHARS = 65_536
 _PHRASES = {int(status): status.phrase for status in http.HTTPStatus}
 
 
@@ -39,16 +40,20 @@ def told(error: BaseException) -> dict[str, str]:
     return {"type": described["kind"], "message": described["message"], "traceback": described["traceback"]}
 
 
-def http_refusal(code: int, reason: str, text: str = "") -> Refusal:
+def http_refusal(code: int, reason: str, text: str = "", document: str = "") -> Refusal:
     """A refusal with a status of its author's choice.
 
     Args:
         code: 400 to 599.
         reason: A short word for it; empty for the one that HTTP has.
         text: What there is to say.
+        document: All of it as JSON, if its author said it so.
     """
     reason = " ".join(reason.split()) or _PHRASES.get(code, "Refused")
-    return Refusal("refusal", code=code, reason=reason[:MAX_TEXT_CHARS], message=(text or reason)[:MAX_TEXT_CHARS])
+    refusal = Refusal("refusal", code=code, reason=reason[:MAX_TEXT_CHARS], message=(text or reason)[:MAX_TEXT_CHARS])
+    if document and len(document) <= MAX_DOCUMENT_CHARS:
+        refusal.error["document"] = document
+    return refusal
 
 
 def is_source_trouble(error: BaseException) -> bool:

@@ -191,7 +191,7 @@ class Records:
                 given = self._description.deserialize(hook, self._named({**values, **record}))
                 in_one = self._description.styles.get(hook) == DICTIONARY
                 value = self._run(function, (given,), {}) if in_one else self._run(function, (), given)
-            return (frameworks.result_of(value, False),)
+            return (frameworks.result_of(value, False).value,)
         except Invalid as error:
             return Refusal("invalid", issues=error.issues)
         except BaseException as error:

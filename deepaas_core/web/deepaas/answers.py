@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -86,6 +86,8 @@ def present(error: errors.DeepaasError, say: Say, show_model_errors: bool) -> we
             return _bare_json(400, {"json": ["Invalid JSON body."]}) if "JSON" in str(error) else _said(error, say)
         case errors.ModelRefusal():
             text = "" if error.text == error.reason else error.text
+            if error.document and say is _message:
+                return _bare_json(error.code, orjson.loads(error.document))
             return say(error.code, error.reason, text)
         case errors.CapabilityMissing():
             return say(501, f"Not implemented by underlying model (loaded {error.model!r})", "")
@@ -135,7 +137,7 @@ def _unescaped(step: str) -> str:
     return step.replace("~1", "/").replace("~0", "~")
 
 
-def _bare_json(status: int, document: Mapping[str, Any]) -> web.Response:
+def _bare_json(status: int, document: Any) -> web.Response:
     return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
 
 

@@ -68,8 +68,13 @@ async def present(prediction: Prediction, request: web.Request, *, enveloped: bo
     if prediction.path is not None:
         return await send_file(prediction, request)
     if prediction.media_type is not None:
-        return web.Response(body=prediction.body, headers={"Content-Type": safe_type(prediction.media_type)})
-    return json_body(b'{"status":"OK","predictions":%b}' % prediction.body if enveloped else prediction.body)
+        response = web.Response(body=prediction.body, headers={"Content-Type": safe_type(prediction.media_type)})
+    else:
+        response = json_body(b'{"status":"OK","predictions":%b}' % prediction.body if enveloped else prediction.body)
+    response.set_status(prediction.status or 200)
+    for name, text in prediction.headers:
+        response.headers.add(name, text)
+    return response
 
 
 ROUTES = [
