@@ -26,7 +26,7 @@ async def measure(catalog: Catalog, trainer: Trainer, http: Sequence[int] = ()) 
         trainer: The training runs.
         http: Ids of the processes that answer requests; empty if this one does.
     """
-    activities = {entry.name: entry.executor.activity() for entry in catalog.entries()}
+    activities = {entry.name: entry.executor.activity() for entry in catalog.with_parts()}
     models = (
         ModelGauges(
             entry.name,
@@ -35,7 +35,7 @@ async def measure(catalog: Catalog, trainer: Trainer, http: Sequence[int] = ()) 
             activities[entry.name].workers,
             activities[entry.name].restarts,
         )
-        for entry in catalog.entries()
+        for entry in catalog.with_parts()
     )
     failed = (ModelGauges(problem.name, str(ExecutorState.FAILED), 0, 0, 0) for problem in catalog.problems)
     processes = {("server", ""): [os.getpid()], ("http", ""): list(http)}

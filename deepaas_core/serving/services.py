@@ -225,6 +225,11 @@ class Services:
         standing = self._standing.get(service)
         return standing is not None and (version is None or version in standing.kept)
 
+    def counts(self, name: str) -> bool:
+        """Whether what metrics call by a name is there: a generation ``churn@v1``, a part of it, or no generation."""
+        service, at, rest = name.partition("@")
+        return not at or self._catalog.serves(name) or self.knows(service, rest.partition(":")[0])
+
     def state(self, service: str, version: str) -> tuple[ExecutorState, str]:
         """How a generation is here, and why.
 

@@ -7,7 +7,7 @@ up is counted under the empty label. Several processes count apart; their counts
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +71,11 @@ class Counts:
                     series.outcomes[outcome] = series.outcomes.get(outcome, 0) + number
                 series.buckets = [ours + theirs for ours, theirs in zip(series.buckets, buckets, strict=True)]
                 series.seconds += seconds
+
+    def keep(self, is_there: Callable[[str], bool]) -> None:
+        """Forget what was counted of models, and generations of services, that are no longer there."""
+        self.requests = {labels: one for labels, one in self.requests.items() if is_there(labels[2])}
+        self.calls = {labels: one for labels, one in self.calls.items() if is_there(labels[0])}
 
     def to_plain(self) -> dict[str, Any]:
         """As plain data, for ``add``."""

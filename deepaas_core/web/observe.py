@@ -98,6 +98,7 @@ def _count(request: web.Request, status: int, seconds: float) -> None:
     model = match.get("model", "")
     if model and not request.app[CATALOG].serves(model):
         model = ""
+    model = model or request.get(GENERATION, "")
     request.app[COUNTS].request(request.method, resource.canonical, model, status, seconds)
 
 

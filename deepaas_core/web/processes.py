@@ -275,6 +275,7 @@ class HttpProcesses:
         for counted in (self._departed.to_plain(), *(process.counts for process in self._processes)):
             if counted is not None:
                 together.add(counted)
+        together.keep(self._services.counts)
         pids = [process.process.pid for process in self._processes if process.process is not None]
         body, content_type = page(together, await measure(self._catalog, self._trainer, pids), accept)
         return Reply(content_type, body)

@@ -318,3 +318,20 @@ async def test_a_service_can_only_be_copied_to_where_the_settings_say(serve):
     told = await problem(await client.post(f"{SERVICE}/copy", json={"infrastructure": "prod"}), 404)
     assert told["type"] == "/problems/infrastructure-not-found"
     assert (await (await client.get("/api/v1/infrastructures")).json()) == {"infrastructures": []}
+
+
+async def test_metrics_name_the_generation_as_long_as_it_is_there(serve):
+    client = await serve("--services-idle-s", "0.2")
+    for n in (1, 2):
+        await publish(client, answering(n))
+        await deploy(client, **{f"v{n}": 1})
+        assert (await client.post(f"{SERVICE}/endpoints/score", json={})).status == 200
+    page = await (await client.get("/metrics")).text()
+    assert 'model="churn@v1"' in page
+    assert 'deepaas_core_model_calls_total{hook="predict",model="churn@v2:score",outcome="ok"} 1.0' in page
+    while (await read(client, "/generations/v1"))["state"] != "stopped":
+        await asyncio.sleep(0.05)
+    assert (await client.delete(f"{SERVICE}/generations/v1")).status == 204
+    page = await (await client.get("/metrics")).text()
+    assert "churn@v1" not in page
+    assert "churn@v2" in page
