@@ -32,7 +32,7 @@ from deepaas_core.web import auth, deepaas, health, keys, memory, metrics, negot
 from deepaas_core.web.express import Express
 from deepaas_core.web.protocol import Connection
 from deepaas_core.web.rest import automations as automation_routes
-from deepaas_core.web.rest import endpoints, models, predictions, runs, samples, statistics, tokens, watching
+from deepaas_core.web.rest import documents, endpoints, models, predictions, runs, samples, statistics, tokens, watching
 from deepaas_core.web.rest import services as service_routes
 from deepaas_core.web.ui import pages
 
@@ -96,6 +96,7 @@ def build(
         *tokens.ROUTES,
         *samples.ROUTES,
         *endpoints.ROUTES,
+        *documents.ROUTES,
         *service_routes.ROUTES,
         *automation_routes.ROUTES,
         *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),

@@ -10,8 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from openapi_spec_validator import validate
 from PIL import Image
 
+from deepaas_core.publishing import grammar
 from tests.services import packed
 
 ENDPOINTS = "/api/v1/services/credit/endpoints"
@@ -438,3 +440,49 @@ async def test_an_endpoint_that_there_is_not_is_told(client):
     assert (await answer(await client.post(ENDPOINTS + "/risks/predict", json=SMALL), 404))["type"] == (
         "/problems/endpoint-not-found"
     )
+
+
+# Documents.
+
+
+async def test_a_service_has_a_valid_document_of_its_own(client):
+    document = await answer(await client.get("/api/v1/services/credit/openapi.json"))
+
+    validate(document)
+    paths = document["paths"]
+    assert set(paths) == {
+        *(f"{ENDPOINTS}/{name}/predict" for name in ("risk", "loose", "table", "picture")),
+        *(f"{ENDPOINTS}/{name}" for name in ("explain", "one", "custom", "bare")),
+    }
+    risk = paths[RISK]["post"]
+    rows = risk["requestBody"]["content"]["application/json"]["schema"]["properties"]["rows"]
+    assert rows["items"]["required"] == ["duration", "amount"]
+    assert rows["items"]["properties"]["duration"] == {"type": "integer", "minimum": 1}
+    [chosen] = [one for one in risk["parameters"] if one["name"] == "model"]
+    assert chosen["schema"]["enum"] == ["logistic", "forest"]
+    assert "text/csv" in risk["responses"]["200"]["content"]
+    explain = paths[f"{ENDPOINTS}/explain"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert explain["required"] == ["a"]
+
+
+async def test_the_examples_of_the_document_are_answered(client):
+    document = await answer(await client.get("/api/v1/services/credit/openapi.json"))
+
+    for path in (RISK, ENDPOINTS + "/loose/predict", ENDPOINTS + "/explain", ENDPOINTS + "/picture/predict"):
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        await answer(await client.post(path, json=content["application/json"]["example"]))
+
+
+async def test_the_endpoints_are_in_the_servers_document_too(client):
+    document = await (await client.get("/openapi.json")).json()
+
+    validate(document)
+    assert RISK in document["paths"]
+    assert "credit (service)" in [tag["name"] for tag in document["tags"]]
+
+
+async def test_the_schema_of_the_definition_is_given_to_editors(client):
+    response = await client.get("/api/v1/schemas/service.json")
+
+    assert response.content_type == "application/schema+json"
+    assert await response.json(content_type=None) == grammar.SCHEMA

@@ -21,13 +21,15 @@ from deepaas_core.domain.model import Model
 from deepaas_core.web.openapi import (
     access_routes,
     automation_routes,
+    endpoint_routes,
     prediction_routes,
     sample_routes,
     server_routes,
     service_routes,
 )
+from deepaas_core.web.openapi.endpoint_routes import Described, EndpointRoutes
 from deepaas_core.web.openapi.model_routes import ModelRoutes
-from deepaas_core.web.openapi.parts import strict
+from deepaas_core.web.openapi.parts import strict, text
 
 VERSION = "3.0.3"
 
@@ -39,6 +41,7 @@ _INTRODUCTION = (
 
 def build(
     models: Sequence[Model],
+    services: Sequence[Described] = (),
     *,
     title: str,
     version: str,
@@ -50,27 +53,23 @@ def build(
 
     Args:
         models: Those that have been described; one that has not started yet has no routes to spell out.
+        services: Those whose endpoints are to be spelled out.
         title: What the API is called.
         version: The server's version.
         base_path: Under which all routes lie, e.g. ``/ml``; the empty string is the root.
         tokens: Whether requests must show one.
         cookie: The name of the cookie that may carry it; empty for none.
     """
-    plugin = MarshmallowPlugin(schema_name_resolver=lambda schema: "")  # no names: everything is written in place
-    spec = APISpec(
-        title=title,
-        version=version,
-        openapi_version=VERSION,
-        plugins=[plugin],
-        info={"description": _INTRODUCTION},
-        servers=[{"url": base_path or "/"}],
-    )
+    plugin = _plugin()
+    spec = _spec(plugin, title, version, base_path, _INTRODUCTION)
     server_routes.declare_components(spec)
     access_routes.declare_components(spec)
     service_routes.declare_components(spec)
     automation_routes.declare_components(spec)
     for model in models:
         ModelRoutes(model, spec, plugin).write()
+    for service in services:
+        _write(service, spec, plugin)
     others = {
         module.TAG: module.DESCRIPTION
         for module in (service_routes, automation_routes, prediction_routes, access_routes)
@@ -80,6 +79,7 @@ def build(
     paths = {
         **server_routes.server_paths(),
         **service_routes.service_paths(),
+        **endpoint_routes.generic_paths(),
         **sample_routes.sample_paths(),
         **automation_routes.automation_paths(),
         **prediction_routes.prediction_paths(),
@@ -91,3 +91,38 @@ def build(
     if tokens:
         access_routes.ask_for_tokens(document, cookie)
     return document
+
+
+def build_service(service: Described, *, base_path: str = "", tokens: bool = False, cookie: str = "") -> dict[str, Any]:
+    """Make the OpenAPI document of one service alone; see ``build``."""
+    plugin = _plugin()
+    title = service.definition.title or service.name
+    spec = _spec(plugin, text(title), service.version, base_path, text(service.definition.description))
+    server_routes.declare_components(spec)
+    _write(service, spec, plugin)
+    document: dict[str, Any] = strict(spec.to_dict())
+    if tokens:
+        access_routes.ask_for_tokens(document, cookie)
+    return document
+
+
+def _plugin() -> MarshmallowPlugin:
+    return MarshmallowPlugin(schema_name_resolver=lambda schema: "")  # no names: everything is written in place
+
+
+def _spec(plugin: MarshmallowPlugin, title: str, version: str, base_path: str, introduction: str) -> APISpec:
+    return APISpec(
+        title=title,
+        version=version,
+        openapi_version=VERSION,
+        plugins=[plugin],
+        info={"description": introduction},
+        servers=[{"url": base_path or "/"}],
+    )
+
+
+def _write(service: Described, spec: APISpec, plugin: MarshmallowPlugin) -> None:
+    routes = EndpointRoutes(service, plugin)
+    spec.tag(routes.tag)
+    for path, operations in routes.paths().items():
+        spec.path(path, operations=operations)

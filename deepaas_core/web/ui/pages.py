@@ -22,6 +22,7 @@ from deepaas_core import __version__
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.web import addresses, openapi
 from deepaas_core.web.auth import caller, visible
+from deepaas_core.web.describing import described
 from deepaas_core.web.keys import CATALOG, GATEKEEPER, SERVICES, SETTINGS
 from deepaas_core.web.routes import SEE, get, partly
 from deepaas_core.web.ui import services
@@ -130,11 +131,15 @@ def _document(request: web.Request) -> _Document:
     if revision != catalog.revision or len(made) > _MAX_DOCUMENTS:
         _documents[catalog] = revision, made = catalog.revision, {}
     models = [entry.model for entry in visible(request)[0] if entry.model is not None]
-    key = (asks, tuple(model.name for model in models))
+    published, sees = request.app[SERVICES], caller(request).sees
+    names = [name for name in published.names() if sees(name) and published.standing(name).kept]
+    key = (asks, tuple(model.name for model in models), published.revision, tuple(names))
     if key not in made:
         settings = request.app[SETTINGS]
         base, cookie = settings.web.base_path.rstrip("/"), settings.access.cookie
-        document = openapi.build(models, title=TITLE, version=__version__, base_path=base, tokens=asks, cookie=cookie)
+        offered = [described(published.shown(name)) for name in names]
+        about = {"title": TITLE, "version": __version__, "base_path": base, "cookie": cookie}
+        document = openapi.build(models, offered, tokens=asks, **about)
         body = orjson.dumps(document)
         made[key] = _Document(body, hashlib.sha256(body).hexdigest()[:32])
     return made[key]
