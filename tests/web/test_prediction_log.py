@@ -1,8 +1,10 @@
 """The prediction log: what answered requests leave in it, and what can be asked of it."""
 
 import csv
+import html
 import io
 import json
+import re
 
 import pyarrow.parquet
 import pytest
@@ -256,3 +258,21 @@ async def test_who_may_not_read_a_model_sees_none_of_its_entries(serve):
 
 async def tokens(client, headers):
     return (await (await client.get("/api/v1/tokens", headers=headers)).json())["tokens"]
+
+
+async def test_there_is_a_page_for_people(serve):
+    client = await serve("--prediction-log-log", "full", churn=MODEL)
+    empty = await (await client.get("/statistics/churn")).text()
+    assert "Nothing has been logged" in empty
+    await predict(client, {"age": 40})
+    response = await client.get("/statistics/churn", params={"generation": '1.0"><b>', "since": "2020-01-01"})
+    assert "Nothing has been logged" in await response.text()
+    response = await client.get("/statistics/churn?since=2020-01-01")
+    page = await response.text()
+    assert "1 prediction," in page
+    assert "<script" not in page
+    assert "form-action 'self'" in response.headers["Content-Security-Policy"]
+    for address in re.findall(r'src="\.\./(api[^"]+)"', page):
+        assert (await client.get("/" + html.unescape(address))).status == 200
+    assert (await client.get("/statistics/other")).status == 404
+    assert (await client.get("/statistics/churn?until=soon")).status == 422

@@ -19,8 +19,9 @@ from deepaas_core.web.keys import RECORDER, SETTINGS
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.exports import EXPORTS, cut, document_of, format_of
 from deepaas_core.web.rest.models import PREFIX
-from deepaas_core.web.rest.runs import moment, whole_number
+from deepaas_core.web.rest.runs import whole_number
 from deepaas_core.web.routes import READ, Need, get, partly, post
+from deepaas_core.web.times import moment
 
 PREDICTIONS = PREFIX + "/predictions"
 DEFAULT_PAGE, MAX_PAGE = 100, 1000

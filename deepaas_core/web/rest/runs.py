@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +26,7 @@ from deepaas_core.web.keys import CATALOG, OBSERVER, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.routes import READ, TRAIN, delete, get, partly, post
+from deepaas_core.web.times import moment
 
 PREFIX = "/api/v1"
 RUNS = PREFIX + "/runs"
@@ -299,16 +300,6 @@ def yes_or_no(name: str, text: str | None) -> bool:
     if text is not None and text.lower() not in ("true", "false", "1", "0"):
         raise InvalidInput([Issue(f"/{name}", "Must be true or false.")])
     return text is not None and text.lower() in ("true", "1")
-
-
-def moment(name: str, text: str | None) -> datetime | None:
-    try:
-        at = None if text is None else datetime.fromisoformat(text.replace(" ", "+"))  # a plus that was not escaped
-        if at is not None:
-            at = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):  # the latter at either end of time
-        raise InvalidInput([Issue(f"/{name}", "Must be a time like 2024-05-01T12:30:00Z.")]) from None
-    return at
 
 
 def _state(text: str | None) -> RunState | None:

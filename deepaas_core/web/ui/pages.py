@@ -24,8 +24,8 @@ from deepaas_core.web import addresses, openapi
 from deepaas_core.web.auth import caller, visible
 from deepaas_core.web.describing import described
 from deepaas_core.web.keys import CATALOG, GATEKEEPER, SERVICES, SETTINGS
-from deepaas_core.web.routes import SEE, get, partly
-from deepaas_core.web.ui import services
+from deepaas_core.web.routes import READ, SEE, get, partly
+from deepaas_core.web.ui import services, statistics
 from deepaas_core.web.ui.cards import Card, card
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _OURS = {
     f"{name}.{kind}": media_type
     for name in ("pages", "docs", "service")
     for kind, media_type in (("css", "text/css"), ("js", "text/javascript"))
-}
+} | {"statistics.css": "text/css"}
 _SWAGGER = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 
 _POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -50,6 +50,7 @@ _DOCS_POLICY = _POLICY + (
 _LANDING_POLICY = _POLICY + "script-src 'self'; style-src 'self'; img-src 'self' data:"
 #: READMEs may have pictures inside; a row can be tried.
 _SERVICE_POLICY = _POLICY + "script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:"
+_STATISTICS_POLICY = _POLICY.replace("form-action 'none'", "form-action 'self'") + "style-src 'self'; img-src 'self'"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -76,6 +77,12 @@ async def get_service(request: web.Request) -> web.Response:
     """What there is to know of a service, with programs that call it and a form to try it."""
     page = _template("service.html", **await services.values_of(request), server_version=__version__)
     return _page(page, _SERVICE_POLICY)
+
+
+async def get_statistics(request: web.Request) -> web.Response:
+    """What a model or a service has predicted."""
+    contents = await statistics.contents(request)
+    return _page(_template("statistics.html", server_version=__version__, **contents), _STATISTICS_POLICY)
 
 
 async def get_docs(request: web.Request) -> web.Response:
@@ -175,4 +182,5 @@ ROUTES = [
     get("/docs/{name}", get_asset, partly(SEE)),
     get("/openapi.json", get_openapi, partly(SEE)),
     get("/services/{service}", get_service, SEE),
+    get("/statistics/{model}", get_statistics, READ),
 ]
