@@ -255,3 +255,14 @@ async def test_models_have_samples_too(serve):
     assert document["function"] == "predict_data"
     assert '"times": 2' in document["samples"]["python"]
     assert f"http://127.0.0.1:{client.port}/api/v1/models/echo/predict/data" in document["samples"]["r"]
+
+
+async def test_a_model_has_a_page_with_its_samples(serve):
+    echo = "def predict_data(data, times: int = 2):\n    return data\n"
+    client = await serve(echo=echo, broken="raise RuntimeError('no weights')")
+    assert '<a href="models/echo">Sample code</a>' in await page(client, "/")
+    text = await page(client, "/models/echo")
+    assert "/api/v1/models/echo/predict/data" in text
+    assert "java Sample.java" in text
+    assert "no weights" in await page(client, "/models/broken")
+    await page(client, "/models/other", status=404)

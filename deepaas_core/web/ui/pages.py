@@ -19,12 +19,14 @@ import orjson
 from aiohttp import ETag, web
 
 from deepaas_core import __version__
+from deepaas_core.domain.access import Right
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.web import addresses, openapi
-from deepaas_core.web.auth import caller, visible
+from deepaas_core.web.auth import caller, needs_token, visible
 from deepaas_core.web.describing import described
 from deepaas_core.web.keys import CATALOG, GATEKEEPER, SERVICES, SETTINGS
 from deepaas_core.web.routes import READ, SEE, get, partly
+from deepaas_core.web.samples.requests import of_model
 from deepaas_core.web.ui import services, statistics
 from deepaas_core.web.ui.cards import Card, card
 
@@ -77,6 +79,16 @@ async def get_service(request: web.Request) -> web.Response:
     """What there is to know of a service, with programs that call it and a form to try it."""
     page = _template("service.html", **await services.values_of(request), server_version=__version__)
     return _page(page, _SERVICE_POLICY)
+
+
+async def get_model(request: web.Request) -> web.Response:
+    """Programs that call a model."""
+    entry = request.app[CATALOG].entry(request.match_info["model"])
+    token, origin = needs_token(request, Right.PREDICT, entry.name), addresses.origin(request)
+    asked = of_model(entry.model, origin, token) if entry.model else ()
+    functions = [(name, one.url.removeprefix(origin), services.samples_of(one, origin)) for name, one in asked]
+    shown = {"card": card(entry), "functions": functions, "token": token, "origin": origin}
+    return _page(_template("model.html", **shown, server_version=__version__), _SERVICE_POLICY)
 
 
 async def get_statistics(request: web.Request) -> web.Response:
@@ -183,4 +195,5 @@ ROUTES = [
     get("/openapi.json", get_openapi, partly(SEE)),
     get("/services/{service}", get_service, SEE),
     get("/statistics/{model}", get_statistics, READ),
+    get("/models/{model}", get_model, SEE),
 ]

@@ -1,0 +1,142 @@
+"""Sample code runs as it is pasted: against a real server, by the languages' own programs.
+
+VBA is not run here, for nothing on this system runs it; what it sends is held in ``tests/property/test_samples.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from deepaas_core.web.samples import LANGUAGES, TOKEN
+from tests import r
+from tests.e2e.server import Server, until
+from tests.services import packed
+
+pytestmark = pytest.mark.e2e
+
+#: An input whose name has every quote there is, and more.
+HOSTILE = "Größe 'x' \"y\" `z` $HOME %s \\n {{1}} 😀 \u202e */"
+DEFINITION = f"""
+name = "credit"
+
+[endpoints.score]
+kind = "prediction"
+script = "score.py:predict"
+
+[endpoints.score.inputs]
+{json.dumps(HOSTILE, ensure_ascii=False)} = "text"
+amount = "number"
+
+[endpoints.score.outputs]
+said = "text"
+
+[[tests]]
+endpoint = "score"
+rows = [
+  {{ {json.dumps(HOSTILE, ensure_ascii=False)} = "one", amount = 1.5 }},
+  {{ {json.dumps(HOSTILE, ensure_ascii=False)} = "two 'x' \\"y\\" \\\\", amount = 100000 }},
+]
+"""
+CODE = f"""
+NAME = {HOSTILE!a}
+
+def predict(row):
+    return {{"said": f"{{row[NAME]}} {{row['amount']:.1f}}"}}
+"""
+ANSWERED = ("one 1.5", "two 'x' \"y\" \\ 100000.0")
+#: How a sample in each language is run, and what must be there for it.
+COMMANDS = {
+    "curl": (("sh", "sample.sh"), ("sh", "-c", "command -v curl"), "curl"),
+    "python": ((sys.executable, "sample.py"), (sys.executable, "-c", "import requests"), "the package requests"),
+    "r": (
+        ("Rscript", "sample.R"),
+        ("Rscript", "-e", "library(httr); library(jsonlite)"),
+        "R with httr and jsonlite: apt install r-base-core r-cran-httr r-cran-jsonlite",
+    ),
+    "javascript": (("node", "sample.js"), ("node", "-e", "fetch"), "Node.js 18 or newer"),
+    "java": (("java", "-XX:TieredStopAtLevel=1", "Sample.java"), ("javac", "--version"), "a JDK, version 11 or newer"),
+}
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory):
+    """Samples of a service that asks for tokens, in their files, with the token put in; and a second one without."""
+    server = Server(tmp_path_factory.mktemp("samples"))
+    try:
+        server.start("--access-default", "tokens")
+        publish(server)
+        made = server.ask("/api/v1/tokens", {"label": "me", "rights": ["predict"]})
+        assert made.status == 201, made.body
+        token = made.json["token"]
+        until(lambda: server.ask("/api/v1/services/credit").status == 401)
+        for language in LANGUAGES.values():
+            path = f"/api/v1/services/credit/samples?language={language.id}"
+            text = server.ask(path, Authorization=f"Bearer {token}").body.decode()
+            (server.folder / language.file).write_text(text.replace(TOKEN, token))
+            (server.folder / f"refused-{language.file}").write_text(text)
+        yield server.folder
+    finally:
+        server.end()
+
+
+def publish(server: Server) -> None:
+    path = "/api/v1/services/credit"
+    made = server.ask(f"{path}/generations", packed(CODE, DEFINITION), Content_Type="application/zip")
+    assert made.status == 201, made.body
+    rollout = server.ask(f"{path}/deployment", {"version": "v1"}, "PUT")
+    assert rollout.status == 202, rollout.body
+    address = rollout.json["links"]["self"]
+    until(lambda: server.ask(address).json["state"] in ("live", "failed"))
+    assert server.ask(address).json["state"] == "live", server.ask(address).body
+
+
+def run(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=100, check=False
+    )
+
+
+def needed(language: str) -> tuple[str, ...]:
+    """The command for a sample; what cannot be run here is skipped aloud."""
+    command, probe, name = COMMANDS[language]
+    if not works(probe):
+        missing = f"no sample in {LANGUAGES[language].title} was run, which needs {name}"
+        if language == "r" and os.environ.get(r.REQUIRED):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return command
+
+
+@cache
+def works(probe: tuple[str, ...]) -> bool:
+    return shutil.which(probe[0]) is not None and run(Path.cwd(), probe).returncode == 0
+
+
+def test_every_language_that_can_be_run_here_is():
+    assert {*COMMANDS, "vba"} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("language", COMMANDS)
+def test_a_sample_runs_as_it_is_pasted(samples: Path, language: str):
+    done = run(samples, needed(language))
+    assert done.returncode == 0, done.stderr
+    for answer in ANSWERED:
+        spelled = {answer, json.dumps(answer)[1:-1], repr(answer)[1:-1], answer.replace("\\", "\\\\")}
+        assert any(text in done.stdout for text in spelled), done.stdout
+
+
+@pytest.mark.parametrize("language", ["python", "r", "javascript"])
+def test_a_sample_says_what_the_server_said_if_it_is_refused(samples: Path, language: str):
+    command = needed(language)
+    done = run(samples, (*command[:-1], f"refused-{command[-1]}"))
+    assert done.returncode != 0
+    assert "/problems/unauthenticated" in done.stderr
