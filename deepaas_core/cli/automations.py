@@ -61,26 +61,28 @@ def _tell(execution: dict[str, Any], said: dict[str, str]) -> None:
         name, state = step["name"], step["state"]
         if state in ("done", "failed") and said.get(name) != state:
             said[name] = state
-            Terminal().print(f"{_MARKS[state]} {name:8} {escape(harmless(step['text']))}", highlight=False)
+            Terminal().print(
+                f"{_MARKS[state]} {name:8} {escape(harmless(step['text']))}", highlight=False, soft_wrap=True
+            )
 
 
 def _print(listed: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("automation", "when", "last", "what came of it"):
+    for heading in ("automation", "next", "last", "what came of it"):
         table.add_column(heading)
     for one in listed:
         last = one["last"]
         steps = last["steps"] if last else ()
         table.add_row(
             escape(one["name"]),
-            escape(_when(one)),
+            escape(_next(one)),
             last["created_at"][:16].replace("T", " ") if last else "never",
             "  ".join(f"{_MARKS[step['state']]} {step['name']}" for step in steps),
         )
     Terminal().print(table)
 
 
-def _when(automation: dict[str, Any]) -> str:
+def _next(automation: dict[str, Any]) -> str:
     if automation["next_at"]:
-        return f"{automation['schedule']} (next {automation['next_at'][:16].replace('T', ' ')})"
+        return str(automation["next_at"])[:16].replace("T", " ")
     return f"after runs of {automation['after_run_of']}" if automation["after_run_of"] else "when asked"
