@@ -87,6 +87,7 @@ def build(
         *health.ROUTES,
         *metrics.ROUTES,
         *problems.ROUTES,
+        *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),  # before the pages: 0.x shares paths with them
         *models.ROUTES,
         *runs.ROUTES,
         *pages.ROUTES,
@@ -99,7 +100,6 @@ def build(
         *documents.ROUTES,
         *service_routes.ROUTES,
         *automation_routes.ROUTES,
-        *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),
     )
     auth.guard(app, gatekeeper, offered, base, _expecting)
     app.cleanup_ctx.append(observe.access_log)
