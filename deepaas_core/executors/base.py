@@ -42,7 +42,8 @@ class Call:
         payload: What the hook's first argument is made from: ``{"path": …}`` of a file, ``{"url": …}``, or for data
             ``{"form": "json" | "text" | "npy" | "bytes"}``; may add ``filename``, ``content_type``, ``charset``.
             ``{"form": "records"}`` with the hook ``predict`` asks for one answer to each object of a JSON array;
-            ``values`` are then what all of them have in common.
+            ``values`` are then what all of them have in common. ``{"form": "arguments"}`` only has the model's own
+            fields look at ``values``, and calls nothing.
         body: The bytes of the data.
         accept: ``application/x-npy`` or ``application/octet-stream`` when an array is wanted as it is.
         stream: Whoever asks can take the answer piece by piece, if the hook is a generator.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from deepaas_core import errors
-from deepaas_core.domain.model import Model, Source
+from deepaas_core.domain.argument import Argument
+from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call, Result
 from deepaas_core.executors.shelf import Loan
@@ -17,6 +20,9 @@ from deepaas_core.serving.catalog import Catalog
 from deepaas_core.telemetry.metrics import Counts
 
 log = logging.getLogger(__name__)
+
+#: How long a look at arguments may take before it is given up.
+LOOK_S = 5.0
 
 
 @dataclass(slots=True)
@@ -57,6 +63,21 @@ class Predictor:
     async def predict(self, model: Model, call: Call, timeout_s: float | None = None) -> Prediction:
         """Run one call; see ``begin`` and ``outcome``."""
         return await self.outcome(self.begin(model, call, timeout_s))
+
+    async def look_at(self, model: Model, hook: Capability, values: Mapping[str, Any]) -> None:
+        """Let the model's own fields look at arguments, as far as only they know what is right.
+
+        A model that is busy or not there is not waited for long: whoever calls it later is told.
+
+        Raises:
+            InvalidInput: They refuse them.
+        """
+        arguments = model.arguments.get(hook, {})
+        if not any(_is_up_to_the_model(arguments[key]) for key in values if key in arguments):
+            return
+        call = Call(hook, values, payload={"form": "arguments"}, timeout_s=LOOK_S)
+        with suppress(errors.Unavailable, errors.ModelTimeout, errors.ModelFailure):
+            await self._catalog.entry(model.name).executor.call(call)
 
     def begin(self, model: Model, call: Call, timeout_s: float | None = None) -> Begun:
         """Begin a call, for whoever comes back for its outcome.
@@ -141,3 +162,9 @@ def _say_that_it_failed(begun: Begun, failure: errors.ModelFailure, **more: int)
             **more,
         },
     )
+
+
+def _is_up_to_the_model(argument: Argument) -> bool:
+    """Whether the server does not know all that an argument must be."""
+    inside = (*argument.properties, *([argument.items] if argument.items else ()))
+    return argument.opaque or argument.pattern is not None or any(map(_is_up_to_the_model, inside))

@@ -474,3 +474,34 @@ async def test_the_versions_are_at_the_base_path_with_and_without_a_slash(serve)
         assert document["versions"][0]["links"][0]["href"] == "/x/v2/"
     page = await client.get("/x", headers={"Accept": "text/html"}, allow_redirects=False)
     assert (page.status, page.headers["Location"]) == (308, "/x/")
+
+
+PICKY = """
+    from webargs import fields, validate, ValidationError
+
+    class Even(fields.Integer):
+        def _deserialize(self, *args, **kwargs):
+            number = super()._deserialize(*args, **kwargs)
+            if number % 2:
+                raise ValidationError("Must be even.")
+            return number
+
+    def get_train_args():
+        return {"epochs": Even(missing=2), "name": fields.Str(validate=validate.Regexp("[a-z]+$"))}
+
+    def train(**given):
+        return given
+"""
+
+
+async def test_what_only_the_models_own_fields_know_is_told_before_a_training_begins(serve):
+    client = await serve(picky=PICKY)
+    response = await client.post("/v2/models/picky/train/", data={"epochs": "3", "name": "A"})
+    assert response.status == 422
+    assert await response.json() == {
+        "epochs": ["Must be even."],
+        "name": ["String does not match expected pattern."],
+    }
+    assert await (await client.get("/v2/models/picky/train/")).json() == []
+    response = await client.post("/v2/models/picky/train/", data={"epochs": "4", "name": "a"})
+    assert (response.status, (await response.json())["args"]["name"]) == (200, "a")

@@ -20,7 +20,7 @@ from deepaas_core.web.deepaas.answers import Handler, json_response, switched_of
 from deepaas_core.web.deepaas.models import MODEL
 from deepaas_core.web.deepaas.reading import read_values
 from deepaas_core.web.deepaas.versions import with_slash
-from deepaas_core.web.keys import CATALOG, SCRATCH, SETTINGS, TRAINER
+from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, SETTINGS, TRAINER
 from deepaas_core.web.routes import READ, SEE, TRAIN, delete, get, post
 from deepaas_core.web.scratch import Folder
 
@@ -50,6 +50,7 @@ async def post_train(request: web.Request) -> web.Response:
     model = request.app[CATALOG].offering(request.match_info["model"], Capability.TRAIN)
     with Folder(request.app[SCRATCH]) as own:
         values = await read_values(request, model, Capability.TRAIN, own)
+        await request.app[PREDICTOR].look_at(model, Capability.TRAIN, values)
         run = await request.app[TRAINER].start(model, values)
     return json_response(describe(run, model))
 

@@ -23,7 +23,7 @@ from deepaas_core.web.deepaas.answers import Handler, json_response, switched_of
 from deepaas_core.web.deepaas.models import describe, present
 from deepaas_core.web.deepaas.reading import Sent, check, gather
 from deepaas_core.web.deepaas.versions import base_of, get_version_1, with_slash
-from deepaas_core.web.keys import CATALOG, GUARD, SCRATCH, SETTINGS, TRAINER
+from deepaas_core.web.keys import CATALOG, GUARD, PREDICTOR, SCRATCH, SETTINGS, TRAINER
 from deepaas_core.web.recording import Recording
 from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get, partly, post, put
 from deepaas_core.web.scratch import Folder
@@ -63,6 +63,7 @@ async def put_train(request: web.Request) -> web.StreamResponse:
     with Folder(request.app[SCRATCH]) as own:
         sent = await gather(request, own)
         values = check(model.arguments.get(Capability.TRAIN, Arguments()), sent)
+        await request.app[PREDICTOR].look_at(model, Capability.TRAIN, values)
         run = await trainer.start(model, values)
     run = await trainer.settled(run.id)
     if run.state is RunState.SUCCEEDED:
