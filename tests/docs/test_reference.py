@@ -16,7 +16,7 @@ from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
 from deepaas_core.telemetry.prometheus import render
 from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
-from deepaas_core.web.rest import models, predictions, runs, samples, statistics, tokens, watching
+from deepaas_core.web.rest import documents, models, predictions, runs, samples, statistics, tokens, watching
 from deepaas_core.web.routes import Route
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,7 @@ def test_all_that_can_be_said_inside_a_run_is_in_the_reference(name: str):
 @pytest.mark.parametrize(
     "route",
     [
+        *documents.ROUTES,
         *models.ROUTES,
         *predictions.ROUTES,
         *runs.ROUTES,
