@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
 
 from deepaas_core import errors
+from deepaas_core.datasets.opening import OpenDatasets
 from deepaas_core.domain.access import TokenState
 from deepaas_core.domain.model import Capability, Environment, Model, Problem, Source
 from deepaas_core.domain.rehearsal import Outcome
@@ -49,7 +50,9 @@ from deepaas_core.serving.asking import asking
 from deepaas_core.serving.automator import Automations, Automator
 from deepaas_core.serving.catalog import Catalog, Entry
 from deepaas_core.serving.deployer import Deployer
+from deepaas_core.serving.enricher import Enricher
 from deepaas_core.serving.gatekeeper import Gatekeeper, is_loopback
+from deepaas_core.serving.indexes import Indexes
 from deepaas_core.serving.limiter import Spend
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.publisher import Publisher, Wish
@@ -349,12 +352,14 @@ class Publication:
         deployer: Changes that.
         stage: Where generations run.
         automations: What services do by themselves.
+        enricher: What joins the data of datasets to records.
     """
 
     services: Services
     deployer: Deployer
     stage: Stage
     automations: Automations
+    enricher: Enricher
 
 
 def publication_of(
@@ -371,18 +376,35 @@ def publication_of(
         SettingsError: The folders cannot be made.
     """
     data, chosen = Path(settings.store.data_dir).absolute(), settings.services
-    archives = Archives(chosen.archives_dir or data / "generations", data / "unpacked")
+    archives = archives_of(settings)
     try:
         archives.make_folders()
     except OSError as error:
         raise errors.SettingsError(f"The folder {error.filename} cannot be used: {error.strerror}.") from error
     services = Services(catalog, lambda service, version: deployer.wake(service, version))
     builder = Builder(data / "built", chosen.allow_apt, chosen.cran)
-    stage = Stage(catalog, services, archives, builder, model_in, data / "build-logs", chosen.idle_s)
-    publisher = Publisher(store, archives, definition.read, scratch, chosen.max_unpacked_mb * 2**20)
-    rehearsal = Rehearsal(services, asking(predictor))
+    enricher = enricher_of(settings)
+    indexes = Indexes(enricher.datasets, archives)
+    stage = Stage(catalog, services, archives, builder, model_in, data / "build-logs", chosen.idle_s, indexes)
+    publisher = Publisher(store, archives, definition.read, scratch, chosen.max_unpacked_mb * 2**20, indexes)
+    rehearsal = Rehearsal(services, asking(predictor, enricher))
     deployer = Deployer(store, publisher, stage, services, rehearsal, place_of(settings.store).server)
-    return Publication(services, deployer, stage, Automations(executions, services))
+    return Publication(services, deployer, stage, Automations(executions, services), enricher)
+
+
+def archives_of(settings: Settings) -> Archives:
+    """The archives of generations, and what came out of them."""
+    data = Path(settings.store.data_dir).absolute()
+    return Archives(settings.services.archives_dir or data / "generations", data / "unpacked")
+
+
+def enricher_of(settings: Settings) -> Enricher:
+    """What joins the data of datasets to records, in each process that answers requests.
+
+    Raises:
+        SettingsError: The URL of a connection cannot be used.
+    """
+    return Enricher(OpenDatasets(settings.connections), archives_of(settings).index)
 
 
 def model_in(name: str, environment: Environment) -> Source | None:
@@ -410,7 +432,7 @@ async def _listener_of(
         )
         return cast("HttpProcesses", made)
     web = await asyncio.to_thread(import_module, "deepaas_core.web.app")
-    published = publication.services, publication.deployer, publication.automations
+    published = publication.services, publication.deployer, publication.automations, publication.enricher
     app = web.build(
         settings, catalog, predictor, trainer, guard_of(settings), scratch, gatekeeper, *published, recorder
     )
@@ -488,6 +510,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             saying.cancel()
             await _cancelled(renewing)
             await _stop(listener, catalog, trainer, publication.deployer, recorder, settings.shutdown.drain_s)
+            await publication.enricher.close()
             await database.close()
     finally:
         folders.close()
@@ -664,6 +687,7 @@ async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any]
             return Tried(start_s, outcomes, sum(memory_of(pid, with_children=True) for pid in pids))
         finally:
             await publication.deployer.close()
+            await publication.enricher.close()
             await catalog.close(0)
 
 

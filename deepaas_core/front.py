@@ -117,7 +117,8 @@ class Front:
         await gatekeeper.look()
         recorder = app.recorder_of(settings, predictor.counts)
         automations = Automations(SqlAutomationStore(database), services)
-        published = services, RemoteDeployer(self._link), automations
+        enricher = app.enricher_of(settings)
+        published = services, RemoteDeployer(self._link), automations, enricher
         application = web_app.build(
             settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, self._scrape
         )
@@ -135,6 +136,7 @@ class Front:
         for task in tasks:
             task.cancel()
         await trainer.close()
+        await enricher.close()
         await database.close()
 
     def _make_executor(self, source: Source, on_change: OnChange) -> Remote:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,11 @@ class Rows(Protocol):
 
 class Datasets(Protocol):
     """Opens datasets, and runs queries."""
+
+    @property
+    def connections(self) -> Collection[str]:
+        """The names of the connections in the settings."""
+        ...
 
     async def index(
         self, dataset: Dataset, folder: Path, target: Path, columns: Sequence[str], keys: Sequence[Sequence[str]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class OpenDatasets:
     """
 
     def __init__(self, connections: Mapping[str, Told]):
+        self.connections: Collection[str] = connections.keys()
         self._connections = Connections(connections)
 
     async def index(

@@ -45,6 +45,10 @@ class Ignored:
     reason: Trouble
     dataset: str
 
+    def to_plain(self) -> dict[str, Any]:
+        """What stands in the place of its answer."""
+        return {"ignored": True, "ignored_reason": str(self.reason)}
+
 
 @dataclass(frozen=True)
 class Enrichment:

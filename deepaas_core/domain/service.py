@@ -120,6 +120,11 @@ class Endpoint:
     options: Mapping[str, Any] = field(default_factory=dict)
     enrichments: tuple[Enrichment, ...] = ()
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The names in a row by which its enrichments search."""
+        return frozenset(name for enrichment in self.enrichments for name in enrichment.keys)
+
 
 @dataclass(frozen=True)
 class Query:

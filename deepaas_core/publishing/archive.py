@@ -234,6 +234,15 @@ class Archives:
         """Delete an archive and what came out of it."""
         self.path(digest).unlink(missing_ok=True)
         remove_folder(self._unpacked / digest)
+        remove_folder(self.derived(digest))
+
+    def derived(self, digest: str) -> Path:
+        """The folder for what is made from a generation's files, if anything is; it goes when they go."""
+        return self._unpacked / f"{digest}.derived"
+
+    def index(self, digest: str, dataset: str) -> Path:
+        """Where the index of one of a generation's datasets is, or would be."""
+        return self.derived(digest) / f"{dataset}.index"
 
     def digests(self, older_than: float) -> Iterator[str]:
         """The names of the archives that were made before this time, in seconds since the epoch."""

@@ -17,6 +17,7 @@ from deepaas_core import errors
 from deepaas_core.domain.deployment import Generation, next_version, unique_version
 from deepaas_core.domain.service import NAME, NAME_EXPECTED, Service
 from deepaas_core.publishing.archive import Archives, remove_folder, unpack
+from deepaas_core.serving.indexes import Indexes
 from deepaas_core.stores.base import ServiceStore
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Publisher:
         read: Reads a folder's definition.
         scratch: For folders that are looked at once.
         max_bytes: The largest content of an archive.
+        indexes: Of the data that travels in generations.
         clock: Tells the time, in aware UTC.
     """
 
@@ -79,16 +81,19 @@ class Publisher:
         read: Read,
         scratch: Path,
         max_bytes: int,
+        indexes: Indexes,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         self._store, self._archives, self._read = store, archives, read
         self._scratch, self._max_bytes, self._clock = scratch, max_bytes, clock
+        self._indexes = indexes
 
     async def publish(self, archive: Path, service: str, wish: Wish) -> Generation:
         """Make a generation of an archive; it is on disk, and on record, when this returns.
 
         Raises:
             ArchiveRefused, DefinitionRefused: It is no archive of a service.
+            DatasetUnusable: One of its files of data cannot be used.
             InvalidInput: The name of the service, the version or the notes cannot be used.
             VersionTaken: There is, or was, a generation of this version.
         """
@@ -97,6 +102,7 @@ class Publisher:
             raise errors.VersionTaken(service, wish.version)
         try:
             generation = await asyncio.to_thread(self._freeze, archive, service, wish.notes)
+            await self._indexes.ensure(generation)
         except OSError as error:
             raise errors.StoreUnavailable(f"The archive cannot be kept: {os.strerror(error.errno or 0)}.") from error
         while True:

@@ -116,7 +116,7 @@ class Scorer:
             DeepaasError: A call as a whole failed.
         """
         first = self._take(len(rows))
-        checked = await self._apart(len(rows), lambda: self.checker.check(rows))
+        checked = await self._check(rows)
         size = self.checker.call_rows
         if len(rows) <= size:
             return await self._witnessed(first, checked)
@@ -138,7 +138,7 @@ class Scorer:
 
     async def issues(self, rows: Sequence[Any]) -> Mapping[int, list[errors.Issue]]:
         """What is wrong with rows, before anybody is asked anything."""
-        return (await self._apart(len(rows), lambda: self.checker.check(rows))).issues
+        return (await self._check(rows)).issues
 
     async def score_cells(
         self,
@@ -156,7 +156,7 @@ class Scorer:
             wrong: What is wrong with rows that could not even be read, by position.
         """
         first = self._take(count)
-        checked = await self._apart(count, lambda: self.checker.check_cells(table, count, comma))
+        checked = await self._check_cells(table, count, comma)
         for place, found in wrong.items():
             checked.records[place], checked.issues[place] = None, found
         return await self._witnessed(first, checked)
@@ -166,6 +166,12 @@ class Scorer:
         first = self._taken
         self._taken += count
         return first
+
+    async def _check(self, rows: Sequence[Any]) -> Checked:
+        return await self._apart(len(rows), lambda: self.checker.check(rows))
+
+    async def _check_cells(self, table: Mapping[str, Sequence[str]], count: int, comma: bool) -> Checked:
+        return await self._apart(count, lambda: self.checker.check_cells(table, count, comma))
 
     async def _apart(self, count: int, check: Callable[[], Checked]) -> Checked:
         if count <= FEW and self.checker.call_rows > FEW:

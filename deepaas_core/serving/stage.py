@@ -23,6 +23,7 @@ from deepaas_core.executors.base import ExecutorState
 from deepaas_core.publishing.archive import Archives
 from deepaas_core.publishing.building import Built, tail
 from deepaas_core.serving.catalog import Catalog
+from deepaas_core.serving.indexes import Indexes
 from deepaas_core.serving.services import Kept, Parts, Services
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Stage:
         find: Finds models in environments.
         logs: Folder of the builds' logs.
         idle_s: Seconds without a call after which a generation is taken down that is not live.
+        indexes: Of the data that travels in generations.
 
     Attributes:
         let_go: See ``LetGo``.
@@ -89,11 +91,12 @@ class Stage:
         find: Find,
         logs: Path,
         idle_s: float,
+        indexes: Indexes,
     ):
         self.let_go: LetGo = _nobody
         self._catalog, self._services = catalog, services
         self._archives, self._builder, self._find = archives, builder, find
-        self._logs, self._idle_s = logs, idle_s
+        self._logs, self._idle_s, self._indexes = logs, idle_s, indexes
         self._running: dict[tuple[str, str], _Running] = {}
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._building: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -168,8 +171,12 @@ class Stage:
     async def _build(self, generation: Generation, on_building: OnBuilding) -> tuple[Built, Path]:
         try:
             folder = await asyncio.to_thread(self._archives.folder, generation.digest)
+            await self._indexes.ensure(generation)
+        except errors.DatasetUnusable as error:
+            raise errors.GenerationFailed(str(error)) from error
         except (OSError, errors.ArchiveRefused) as error:
             raise errors.GenerationFailed(f"Its archive cannot be unpacked here: {error}") from error
+        self._indexes.check_connections(generation)
         async with self._building[generation.digest]:
             built = await asyncio.to_thread(self._builder.ready, folder)
             if built is None:

@@ -19,6 +19,7 @@ from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.automator import Automations
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.deployer import Deployments
+from deepaas_core.serving.enricher import Enricher
 from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.gauges import measure, page
 from deepaas_core.serving.observer import Observer
@@ -55,6 +56,7 @@ def build(
     services: Services,
     deployer: Deployments,
     automations: Automations,
+    enricher: Enricher,
     recorder: Recorder,
     scrape: keys.Scrape | None = None,
 ) -> web.Application:
@@ -76,6 +78,7 @@ def build(
     app[keys.SERVICES] = services
     app[keys.DEPLOYER] = deployer
     app[keys.AUTOMATIONS] = automations
+    app[keys.ENRICHER] = enricher
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts

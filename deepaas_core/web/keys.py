@@ -11,6 +11,7 @@ from deepaas_core.executors.worker.guard import Guard
 from deepaas_core.serving.automator import Automations
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.deployer import Deployments
+from deepaas_core.serving.enricher import Enricher
 from deepaas_core.serving.gatekeeper import Gatekeeper
 from deepaas_core.serving.observer import Observer
 from deepaas_core.serving.predictor import Predictor
@@ -33,6 +34,8 @@ SERVICES = web.AppKey("services", Services)
 DEPLOYER: web.AppKey[Deployments] = web.AppKey("deployer")
 #: What services do by themselves.
 AUTOMATIONS = web.AppKey("automations", Automations)
+#: What joins the data of datasets to records.
+ENRICHER = web.AppKey("enricher", Enricher)
 #: Folder under which every request that carries files gets one of its own.
 SCRATCH = web.AppKey("scratch", Path)
 #: Which addresses a ``predict/url`` may lead to.

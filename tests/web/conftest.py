@@ -73,11 +73,11 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         stores = MemoryServiceStore(), MemoryAutomationStore()
         publication = composition.publication_of(settings, *stores, catalog, predictor, scratch)
         recorder = Recorder(MemoryPredictionStore(), settings.prediction_log, predictor.counts)
-        published = publication.services, publication.deployer, publication.automations
+        published = publication.services, publication.deployer, publication.automations, publication.enricher
         application = web_app.build(
             settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder
         )
-        opened.append((catalog, trainer, publication.deployer, recorder))
+        opened.append((catalog, trainer, publication, recorder))
         catalog.start()
         await publication.deployer.start()
         client = await aiohttp_client(Listening(web_app.Listener(application, settings)))
@@ -89,9 +89,10 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
     yield start
     for task in watching:
         task.cancel()
-    for catalog, trainer, deployer, recorder in opened:
+    for catalog, trainer, publication, recorder in opened:
         await recorder.close(2.0)
-        await deployer.close()
+        await publication.deployer.close()
+        await publication.enricher.close()
         await trainer.close()
         await catalog.close(drain_s=2.0)
 

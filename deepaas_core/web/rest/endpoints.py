@@ -14,21 +14,23 @@ from multidict import MultiDict, istr
 
 from deepaas_core import errors
 from deepaas_core.domain.arguments import Arguments, Kind
-from deepaas_core.domain.features import Checker, pointer
+from deepaas_core.domain.features import pointer
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.domain.service import Endpoint, EndpointKind
 from deepaas_core.executors.base import Call
+from deepaas_core.serving.enriching import scorer_of
 from deepaas_core.serving.scoring import Portion, Scorer, refuse_whole
 from deepaas_core.serving.services import Live
 from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web import negotiation, problems
 from deepaas_core.web.files import safe_type, send_file
 from deepaas_core.web.inputs import read_timeout
-from deepaas_core.web.keys import PREDICTOR, SCRATCH, SERVICES, SETTINGS
+from deepaas_core.web.keys import ENRICHER, PREDICTOR, SCRATCH, SERVICES, SETTINGS
 from deepaas_core.web.observe import GENERATION
 from deepaas_core.web.recording import Recording
 from deepaas_core.web.records import NOTHING, Sent, read_sent
+from deepaas_core.web.rest.data import answer_lookup, answer_query
 from deepaas_core.web.rest.rows import Answering, answer_rows, answer_table, wanted_type
 from deepaas_core.web.rest.services import GENERATION as GENERATION_PATH
 from deepaas_core.web.rest.services import SERVICE
@@ -84,6 +86,10 @@ async def _answer(request: web.Request, live: Live, own: Folder) -> web.StreamRe
     said = live.definition.log
     async with Recording(request, live.service, endpoint.name, live.version, said, first_output) as recording:
         sent = await read_sent(request, own)
+        if endpoint.kind is EndpointKind.LOOKUP:
+            return await _of_keys(request, live, endpoint, sent)
+        if endpoint.kind is EndpointKind.SQL:
+            return await answer_query(request, live, endpoint, sent)
         return await _answer_to(request, _understood(live, endpoint, sent, read_timeout(request), recording))
 
 
@@ -116,10 +122,7 @@ def _understood(live: Live, endpoint: Endpoint, sent: Sent, timeout_s: float | N
     has_rows = endpoint.kind is EndpointKind.PREDICTION or isinstance(sent.document, list) or sent.table is not None
     apart = False
     if has_rows and ERRORS not in own_names:
-        wish = _taken(ERRORS, members, sent.fields)
-        if wish not in (None, "rows", "request"):
-            raise errors.InvalidInput([errors.Issue(pointer(ERRORS), "Must be one of: rows, request.")])
-        apart = wish == "rows"
+        apart = _taken_errors(members, sent)
     values = _common(endpoint, sent, members, arguments) if has_rows else {}
     return _Asked(live, endpoint, model, sent, values, apart, timeout_s, recording)
 
@@ -136,6 +139,14 @@ def _taken(name: str, members: dict[str, Any], fields: MultiDict[str]) -> Any:
     return fields.popall(name)[-1] if name in fields else None
 
 
+def _taken_errors(members: dict[str, Any], sent: Sent) -> bool:
+    """Whether a row that cannot be answered is told in its place."""
+    wish = _taken(ERRORS, members, sent.fields)
+    if wish not in (None, "rows", "request"):
+        raise errors.InvalidInput([errors.Issue(pointer(ERRORS), "Must be one of: rows, request.")])
+    return bool(wish == "rows")
+
+
 def _is_batch(endpoint: Endpoint, document: Any) -> bool:
     """Whether a JSON object is one of rows, and not a row."""
     if not isinstance(document, dict) or endpoint.kind is not EndpointKind.PREDICTION:
@@ -150,6 +161,7 @@ def _common(endpoint: Endpoint, sent: Sent, members: dict[str, Any], arguments: 
         InvalidInput: There is something that is neither.
     """
     inputs = {feature.name for feature in endpoint.inputs}
+    inputs |= endpoint.keys if inputs else set()
     said = {}
     if _is_batch(endpoint, sent.document):
         said = {name: members.pop(name) for name in list(members) if name != "rows"}
@@ -221,8 +233,8 @@ async def _of_rows(request: web.Request, asked: _Asked, rows: Any, single: bool)
 
 
 async def _of_text(scorer: Scorer, row: Mapping[str, str]) -> Portion:
-    if isinstance(scorer.checker, Checker):
-        known = scorer.checker.names
+    if scorer.names:
+        known = scorer.names
         unknown = [name for name in row if name not in known]
         if unknown:
             raise errors.InvalidInput(
@@ -250,12 +262,16 @@ async def _of_table(request: web.Request, asked: _Asked) -> web.StreamResponse:
 
 def _scorer(request: web.Request, asked: _Asked) -> Scorer:
     witness = asked.recording.witness
-    return Scorer(request.app[PREDICTOR], asked.model, asked.endpoint, asked.values, asked.timeout_s, witness)
+    about = asked.live, asked.endpoint, asked.model, asked.values, asked.timeout_s, witness
+    return scorer_of(request.app[PREDICTOR], request.app[ENRICHER], *about)
 
 
 def _answering(request: web.Request, asked: _Asked) -> Answering:
-    live, endpoint = asked.live, asked.endpoint
-    table = asked.sent.table
+    return _manner(request, asked.live, asked.endpoint, asked.sent)
+
+
+def _manner(request: web.Request, live: Live, endpoint: Endpoint, sent: Sent) -> Answering:
+    table = sent.table
     return Answering(
         service=live.service,
         version=live.version,
@@ -263,6 +279,14 @@ def _answering(request: web.Request, asked: _Asked) -> Answering:
         media_type=wanted_type(request, csv_first=table is not None and not table.is_parquet),
         show_model_errors=request.app[SETTINGS].web.show_model_errors,
     )
+
+
+# Lookups.
+
+
+async def _of_keys(request: web.Request, live: Live, endpoint: Endpoint, sent: Sent) -> web.StreamResponse:
+    apart = ERRORS not in endpoint.keys and _taken_errors(_members(sent), sent)
+    return await answer_lookup(request, live, endpoint, sent, _manner(request, live, endpoint, sent), apart)
 
 
 # Functions.
@@ -328,10 +352,10 @@ async def _present(prediction: Prediction, request: web.Request, asked: _Asked) 
 
 
 _ENDPOINT = "/endpoints/{endpoint}"
-#: Both ways lead to the same; the longer one is the name for predictions, the shorter one for functions.
+#: All ways lead to the same; the longer ones are the names for predictions, lookups and queries.
 ROUTES = [
     make(base + path, call, PREDICT)
     for base in (SERVICE, GENERATION_PATH)
-    for path in (_ENDPOINT + "/predict", _ENDPOINT)
+    for path in (*(f"{_ENDPOINT}/{verb}" for verb in ("predict", "lookup", "query")), _ENDPOINT)
     for make in (post, get)
 ]

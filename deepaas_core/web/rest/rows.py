@@ -41,7 +41,7 @@ class Answering:
     @property
     def member(self) -> str:
         """Where in the envelope the answers are."""
-        return "rows" if self.endpoint.kind is EndpointKind.PREDICTION else "result"
+        return "rows" if self.endpoint.kind in (EndpointKind.PREDICTION, EndpointKind.LOOKUP) else "result"
 
     def head(self) -> bytes:
         """What stands before the answers."""
@@ -96,7 +96,7 @@ async def answer_table(request: web.Request, table: Table, scorer: Scorer, how: 
     file = await asyncio.to_thread(table.open)
     with file:
         source = await asyncio.to_thread(_Parquet if table.is_parquet else _Csv, file, table, scorer)
-        missing = scorer.checker.missing(source.names)
+        missing = scorer.missing(source.names)
         if missing:
             raise errors.InvalidInput(missing)
         async with aclosing(in_order(source.following)) as portions:
@@ -202,7 +202,7 @@ class _Csv(_Source):
 class _Parquet(_Source):
     def __init__(self, file: Any, table: Table, scorer: Scorer):
         super().__init__(scorer)
-        self._reader = ParquetReader(file, scorer.checker.names or None)
+        self._reader = ParquetReader(file, scorer.names or None)
         self.names = self._reader.names
         self._ended = False
 
