@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from deepaas_core.domain.enrichment import Reaction
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Query, Service
 
 #: A longer request is none that anybody would like to read.
@@ -35,13 +36,33 @@ def example_of(
     """
     queries = [query for query in service.queries if query.endpoint == endpoint.name]
     bodies = [body_of(query, MAX_ROWS) for query in queries]
-    if endpoint.inputs:
-        bodies.append({"rows": [{feature.name: value_of(feature) for feature in endpoint.inputs if feature.required}]})
+    to_send = sent_to(endpoint)
+    if to_send:
+        bodies.append({"rows": [{feature.name: value_of(feature) for feature in to_send if feature.required}]})
     elif endpoint.kind is EndpointKind.PREDICTION:
         bodies.append({"rows": [dict(arguments or {})]})
     else:
         bodies.append(dict(arguments or {}))
     return next((body for body in bodies if len(json.dumps(body)) <= MAX_CHARS), None)
+
+
+def sent_to(endpoint: Endpoint) -> tuple[Feature, ...]:
+    """What a row is sent with: the inputs that are not fetched, and the keys by which the others are."""
+    fetched = {name for enrichment in endpoint.enrichments for name in enrichment.columns}
+    inputs = tuple(feature for feature in endpoint.inputs if feature.name not in fetched)
+    known = fetched | {feature.name for feature in inputs}
+    keys = {
+        name: Feature(
+            name,
+            FeatureType.TEXT,
+            required=enrichment.on_missing_key is Reaction.ERROR,
+            help=f"By which {enrichment.dataset} is searched.",
+        )
+        for enrichment in endpoint.enrichments
+        for name in enrichment.keys
+        if name not in known
+    }
+    return (*keys.values(), *inputs)
 
 
 def body_of(query: Query, max_rows: int | None = None) -> Mapping[str, Any]:

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepaas_core.domain.example import MAX_CHARS, example_of, value_of
+from deepaas_core.domain.enrichment import Enrichment, Reaction
+from deepaas_core.domain.example import MAX_CHARS, example_of, sent_to, value_of
 from deepaas_core.domain.features import Checker
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Query, Service
 
@@ -48,6 +49,18 @@ def test_it_is_made_up_otherwise():
     assert of(inputs=(Feature("x"), Feature("y", required=False))) == {"rows": [{"x": 1}]}
     assert of(inputs=(), arguments={"a": 1}) == {"rows": [{"a": 1}]}
     assert of(inputs=(), kind=EndpointKind.FUNCTION, arguments={"a": 1}) == {"a": 1}
+
+
+def test_what_is_fetched_is_not_sent_but_the_key_by_which_it_is():
+    first = Enrichment("cards", {"card": "id"}, {"score": "fico", "holder": "holder"})
+    then = Enrichment("people", {"holder": "id"}, {"age": "age"}, on_missing_key=Reaction.IGNORE)
+    endpoint = Endpoint(
+        "e", EndpointKind.PREDICTION, inputs=(X, Feature("score"), Feature("age")), enrichments=(first, then)
+    )
+    assert [feature.name for feature in sent_to(endpoint)] == ["card", "x"]
+    assert example_of(Service("s"), endpoint) == {"rows": [{"card": "text", "x": 1}]}
+    lookup = Endpoint("e", EndpointKind.LOOKUP, enrichments=(then,))
+    assert [(feature.name, feature.required) for feature in sent_to(lookup)] == [("holder", False)]
 
 
 def test_one_that_is_too_long_to_be_read_is_none():

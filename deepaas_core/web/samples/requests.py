@@ -13,6 +13,7 @@ from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.example import MAX_CHARS, example_of
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.service import Endpoint, EndpointKind, Query, Service
+from deepaas_core.domain.sql_query import SqlQuery
 from deepaas_core.errors import ModelNotReady
 from deepaas_core.serving.services import Live
 from deepaas_core.web import openapi
@@ -49,7 +50,7 @@ def of_endpoint(live: Live, endpoint: Endpoint, origin: str, token: bool) -> Ask
     body = example_of(service, endpoint, None if known is None else example_arguments(known))
     if body is None:
         return None
-    member = {EndpointKind.PREDICTION: "rows", EndpointKind.FUNCTION: "result"}.get(endpoint.kind, "")
+    member = "result" if endpoint.kind is EndpointKind.FUNCTION else "rows"
     return Asked(
         f"{origin}{path_of(live.service, endpoint)}",
         strict(body),
@@ -60,7 +61,9 @@ def of_endpoint(live: Live, endpoint: Endpoint, origin: str, token: bool) -> Ask
 
 
 def arguments_of(live: Live, endpoint: Endpoint) -> Arguments | None:
-    """What the function behind an endpoint takes; None if that is not known while it does not run."""
+    """What the function or query behind an endpoint takes; None if that is not known while it does not run."""
+    if endpoint.kind is EndpointKind.SQL:
+        return SqlQuery.from_options(endpoint.options).parameters
     if not endpoint.targets:
         return None
     try:
@@ -92,6 +95,8 @@ def of_model(model: Model, origin: str, token: bool) -> Iterator[tuple[str, Aske
 def _value_in(service: Service, endpoint: Endpoint) -> str:
     """The name of something in the answers, of plain characters."""
     names = [feature.name for feature in endpoint.outputs]
+    if endpoint.kind is EndpointKind.LOOKUP:
+        names += [name for enrichment in endpoint.enrichments for name in enrichment.columns]
     names += [name for query in service.queries if query.endpoint == endpoint.name for name in _expected(query)]
     return next((name for name in names if name.isascii() and name.replace("_", "").isalnum()), "")
 

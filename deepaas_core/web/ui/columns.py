@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepaas_core.domain.arguments import Argument, Kind
+from deepaas_core.domain.enrichment import Enrichment
 from deepaas_core.domain.service import Feature, FeatureType
 
 _MAX_CLASSES = 40
@@ -59,6 +60,15 @@ def of_inputs(features: Iterable[Feature]) -> Sequence[Column]:
 def of_outputs(features: Iterable[Feature]) -> Sequence[Column]:
     """The rows of the table of an endpoint's outputs."""
     return [_of_feature(feature, ()) for feature in features]
+
+
+def of_fetched(enrichments: Iterable[Enrichment]) -> Sequence[Column]:
+    """The rows of a table of what is fetched."""
+    return [
+        Column(name, "", notes=(f"fetched from {enrichment.dataset} by {', '.join(enrichment.keys)}",))
+        for enrichment in enrichments
+        for name in enrichment.columns
+    ]
 
 
 def of_arguments(arguments: Iterable[Argument]) -> Sequence[Column]:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from deepaas_core.domain.access import Right
 from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.deployment import Generation
-from deepaas_core.domain.example import MAX_CHARS, body_of
+from deepaas_core.domain.example import MAX_CHARS, body_of, sent_to
 from deepaas_core.domain.service import Endpoint, EndpointKind
 from deepaas_core.executors.base import ExecutorState
 from deepaas_core.serving.services import Live, Services, Standing
@@ -149,6 +149,7 @@ async def values_of(request: web.Request) -> Mapping[str, Any]:
         "generations": [_row(services, standing, each) for each in reversed(standing.generations)],
         "published": _day(live.kept.generation),
         "notes": rendered(live.kept.generation.notes),
+        "document": _document_path(request, live),
         "token": token,
         "may_download": caller(request).may(Right.PUBLISH, name),
         "origin": origin,
@@ -200,11 +201,11 @@ async def _section(request: web.Request, live: Live, endpoint: Endpoint, origin:
         str(endpoint.kind),
         endpoint.help,
         path,
-        endpoint.kind is EndpointKind.PREDICTION,
+        _takes_rows(endpoint),
         tuple(sorted((one for one in endpoint.targets if one), key=lambda one: one != endpoint.default_variant)),
         endpoint.chosen_by,
         _inputs(endpoint, arguments),
-        columns.of_outputs(endpoint.outputs),
+        _outputs(endpoint),
         _fields(endpoint, arguments, asked),
         json.dumps(asked.body, ensure_ascii=False, indent=2) if asked else "{}",
         list(_queries(live, endpoint)),
@@ -219,6 +220,10 @@ async def _section(request: web.Request, live: Live, endpoint: Endpoint, origin:
     )
 
 
+def _takes_rows(endpoint: Endpoint) -> bool:
+    return endpoint.kind in (EndpointKind.PREDICTION, EndpointKind.LOOKUP)
+
+
 def samples_of(asked: Asked | None, origin: str) -> Sequence[Sample]:
     """Programs that make a request, in all languages."""
     if asked is None:
@@ -227,17 +232,27 @@ def samples_of(asked: Asked | None, origin: str) -> Sequence[Sample]:
 
 
 def _inputs(endpoint: Endpoint, arguments: Arguments | None) -> Sequence[Column]:
-    if endpoint.inputs:
-        return columns.of_inputs(endpoint.inputs)
+    if endpoint.kind is EndpointKind.LOOKUP:
+        return columns.of_inputs(sent_to(endpoint))
+    if endpoint.inputs or endpoint.enrichments:
+        return [*columns.of_inputs(sent_to(endpoint)), *columns.of_fetched(endpoint.enrichments)]
     return columns.of_arguments((arguments or {}).values())
+
+
+def _outputs(endpoint: Endpoint) -> Sequence[Column]:
+    if endpoint.kind is EndpointKind.LOOKUP:
+        return columns.of_fetched(endpoint.enrichments)
+    return columns.of_outputs(endpoint.outputs)
 
 
 def _fields(endpoint: Endpoint, arguments: Arguments | None, asked: Asked | None) -> Sequence[Field]:
     """The fields of a form for one row or one call; none if it is easier to write JSON."""
     body: Any = asked.body if asked else {}
-    first = body.get("rows", [{}])[0] if endpoint.kind is EndpointKind.PREDICTION else body
-    if endpoint.inputs:
-        return [columns.field_of(feature, first.get(feature.name, feature.default)) for feature in endpoint.inputs]
+    rows = body.get("rows")
+    first = rows[0] if rows and _takes_rows(endpoint) else body
+    to_send = sent_to(endpoint)
+    if to_send:
+        return [columns.field_of(feature, first.get(feature.name, feature.default)) for feature in to_send]
     if arguments is None or arguments.any_other:
         return []
     return [
@@ -254,6 +269,9 @@ def _queries(live: Live, endpoint: Endpoint) -> Iterator[tuple[str, str]]:
             yield query.name or f"Test query {number}", text
 
 
-def page_path(name: str) -> str:
-    """Where the page is, below the address of the server."""
-    return f"services/{quote(name, safe='')}"
+def _document_path(request: web.Request, live: Live) -> str:
+    """Where the OpenAPI document is of what the page shows, below the address of the server."""
+    path = f"api/v1/services/{quote(live.service, safe='')}"
+    if "generation" in request.query:
+        path += f"/generations/{quote(live.version, safe='')}"
+    return f"{path}/openapi.json"
