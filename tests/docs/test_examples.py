@@ -25,3 +25,7 @@ def test_a_function_becomes_an_api_in_python_and_in_r(r: str, reader: Reader, tm
 
 def test_a_service_scores_credits(reader: Reader, tmp_path: Path):
     follow(reader, "credit_service", tmp_path / "empty")
+
+
+def test_a_service_looks_up_what_it_needs_and_renews_itself(reader: Reader, tmp_path: Path):
+    follow(reader, "fraud_service", tmp_path / "empty")
