@@ -12,6 +12,7 @@ import pytest
 from deepaas_core.web.samples import LANGUAGES, TOKEN
 from tests.services import packed
 
+ZIP = {"Content-Type": "application/zip"}
 SCRIPT = "<script>alert(1)</script>"
 DEFINITION = """
 name = "credit"
@@ -67,9 +68,8 @@ README = f"""# About credits
 
 async def published(client, definition=DEFINITION, readme=README, service="credit", **query):
     files = {"README__md": readme}
-    zipped = {"Content-Type": "application/zip"}
     response = await client.post(
-        f"/api/v1/services/{service}/generations", data=packed(CODE, definition, **files), headers=zipped, params=query
+        f"/api/v1/services/{service}/generations", data=packed(CODE, definition, **files), headers=ZIP, params=query
     )
     document = await response.json()
     assert response.status == 201, document
@@ -148,7 +148,7 @@ async def test_a_page_is_made_of_nothing_from_elsewhere(serve):
     response = await client.post(
         "/ml/api/v1/services/credit/generations",
         data=packed(CODE, DEFINITION),
-        headers={"Content-Type": "application/zip"},
+        headers=ZIP,
     )
     assert response.status == 201
     answer = await client.get("/ml/services/credit")
@@ -266,3 +266,31 @@ async def test_a_model_has_a_page_with_its_samples(serve):
     assert "java Sample.java" in text
     assert "no weights" in await page(client, "/models/broken")
     await page(client, "/models/other", status=404)
+
+
+DATA = """
+name = "cards"
+
+[datasets.cards]
+file = "cards.csv"
+
+[endpoints.card]
+kind = "lookup"
+
+[[endpoints.card.enrichments]]
+dataset = "cards"
+keys = ["card_id"]
+columns = ["score", "age"]
+"""
+
+
+async def test_a_lookup_says_by_what_it_searches_and_what_it_fetches(serve):
+    client = await serve()
+    archive = packed(CODE, DATA, cards__csv="card_id,score,age\nC1,700,3\n")
+    made = await client.post("/api/v1/services/cards/generations", data=archive, headers=ZIP)
+    assert made.status == 201, await made.text()
+    text = words(await page(client, "/services/cards"))
+    assert "card_id text By which cards is searched. required" in text
+    assert "score fetched from cards by card_id" in text
+    found = await samples(client, path="/api/v1/services/cards/samples", language="python")
+    assert 'body = {"rows": [{"card_id": "text"}]}' in found
