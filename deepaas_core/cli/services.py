@@ -7,9 +7,9 @@ import asyncio
 import csv
 import json
 import os
-import shlex
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from rich.table import Table
 
 from deepaas_core import app
 from deepaas_core.cli.exits import Exit
-from deepaas_core.cli.server import Server, call_arguments, in_path, talk, value
+from deepaas_core.cli.server import Refused, Server, call_arguments, in_path, talk, value
 from deepaas_core.cli.showing import duration
 from deepaas_core.cli.terminal import Terminal, harmless
 from deepaas_core.domain.rehearsal import Outcome
@@ -432,8 +432,7 @@ async def _finish(server: Server, rollout: dict[str, Any], given: argparse.Names
         print(f"Live as before: {_shown(rollout['before']) or 'nothing'}", file=sys.stderr)
     elif rollout["state"] == "live":
         print(f"{name}: {_shown(rollout['shares'])} is live.")
-        with suppress(KeyError):
-            await _print_sample(server, given, name, rollout)
+        await _print_sample(server, given, name)
     else:
         print(f"{name}: rollout {rollout['id']} goes on ({rollout['state']}).")
     return Exit.FAILED if rollout["state"] == "failed" else Exit.OK
@@ -444,21 +443,16 @@ def _step(rollout: Mapping[str, Any]) -> str:
     return f"{rollout['service']} {_shown(rollout['shares'])}: {said.get(rollout['state'], rollout['state'])}"
 
 
-async def _print_sample(server: Server, given: argparse.Namespace, name: str, rollout: Mapping[str, Any]) -> None:
-    """Where the service answers, and a command to try it."""
+async def _print_sample(server: Server, given: argparse.Namespace, name: str) -> None:
+    """Where the service answers, and a command to try each endpoint."""
     service = await server.ask("GET", _path(name))
-    queries = (await server.ask("GET", f"{_path(name)}/queries"))["queries"]
-    base = given.server.rstrip("/") + "/api/v1" + _path(name)
     for endpoint in service["endpoints"]:
-        address = f"{base}/endpoints/{in_path(endpoint['name'])}"
-        query = next((one for one in queries if one["endpoint"] == endpoint["name"]), None)
-        body: dict[str, Any] = dict(query["arguments"]) if query else {}
-        if endpoint["kind"] == "prediction":
-            address += "/predict"
-            body = {"rows": (query or {}).get("rows") or [{}], **body}
-        print(f"\n  {address}")
-        said = shlex.quote(json.dumps(body))
-        print(f"  curl -X POST {shlex.quote(address)} -H 'Content-Type: application/json' -d {said}")
+        print(f"\n  {given.server.rstrip('/')}/api/v1{_path(name)}/endpoints/{in_path(endpoint['name'])}")
+        asked = {"language": "curl", "endpoint": endpoint["name"], "server": given.server.rstrip("/")}
+        with suppress(Refused):  # there is none for every endpoint
+            sample = await server.ask_for_any("GET", f"{_path(name)}/samples", params=asked)
+            assert isinstance(sample, bytes)
+            print(textwrap.indent(harmless(sample.decode("utf-8", "replace")).rstrip(), "  "))
 
 
 def _act(given: argparse.Namespace, method: str, path: str, said: str) -> int:

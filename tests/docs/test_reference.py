@@ -16,7 +16,7 @@ from deepaas_core.telemetry.metrics import Counts, Gauges, ModelGauges
 from deepaas_core.telemetry.prometheus import render
 from deepaas_core.web import health, metrics, problems
 from deepaas_core.web.problems import slug
-from deepaas_core.web.rest import documents, models, predictions, runs, samples, statistics, tokens, watching
+from deepaas_core.web.rest import documents, models, predictions, runs, samples, services, statistics, tokens, watching
 from deepaas_core.web.routes import Route
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +65,7 @@ def test_all_that_can_be_said_inside_a_run_is_in_the_reference(name: str):
         *predictions.ROUTES,
         *runs.ROUTES,
         *samples.ROUTES,
+        *services.ROUTES,
         *statistics.ROUTES,
         *tokens.ROUTES,
         *watching.ROUTES,
