@@ -133,6 +133,8 @@ class _Column:
         self.fill = _MISSING if has_default and feature.default is None else feature.default
         kind = feature.type
         self._read: Callable[[Any], Any] = _READ[kind](feature)
+        if kind is FeatureType.ARRAY and feature.default is not None:
+            self.fill = self._read(feature.default)
         self._types = _PLAIN_TYPES.get(kind, frozenset())
 
     @property

@@ -7,11 +7,13 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deepaas_core.domain.dataset import Dataset
 from deepaas_core.domain.enrichment import Enrichment
+from deepaas_core.domain.features import Checker
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Query, Service, Target
 from deepaas_core.errors import DefinitionRefused, Fault, did_you_mean
 from deepaas_core.publishing import automations, data, scripts
@@ -284,7 +286,17 @@ class _Reader:
         is_input = place[2] == "inputs"
         for member, said in _feature_complaints(feature, table, is_input):
             self._complain((*place, member) if member in table else place, said)
+        if is_input and feature.default is not None and self._is_sound(place):
+            self._check_default(feature, (*place, "default"))
         return feature
+
+    def _check_default(self, feature: Feature, place: Place) -> None:
+        if feature.type is FeatureType.IMAGE:
+            self._complain(place, "A picture takes no default.")
+            return
+        alone = Checker([replace(feature, default=None)])
+        for issue in alone.check([{feature.name: feature.default}]).issues.get(0, ()):
+            self._complain(place, issue.detail)
 
     # Test queries.
 
@@ -316,6 +328,18 @@ class _Reader:
         if "" not in endpoint.targets and variant is not None and variant not in endpoint.targets:
             known = ", ".join(endpoint.targets)
             self._complain((*place, "arguments", endpoint.chosen_by), f"Must be one of the variants: {known}.")
+        self._check_inputs(query.rows, endpoint, (*place, "rows"))
+
+    def _check_inputs(self, rows: Sequence[Mapping[str, Any]], endpoint: Endpoint, place: Place) -> None:
+        """See whether rows are right; what enrichments will fetch for them, or search by, nobody knows yet."""
+        if endpoint.enrichments or not endpoint.inputs or not self._is_sound(("endpoints", endpoint.name)):
+            return
+        if any(feature.type is FeatureType.IMAGE for feature in endpoint.inputs):  # not for us to unpack
+            return
+        for at, issues in Checker(endpoint.inputs).check(rows).issues.items():
+            for issue in issues:
+                name = issue.pointer[1:].replace("~1", "/").replace("~0", "~")
+                self._complain((*place, at, name) if name in rows[at] else (*place, at), f"{name}: {issue.detail}")
 
 
 _NUMBERS = (FeatureType.NUMBER, FeatureType.INTEGER)

@@ -275,6 +275,29 @@ def test_a_function_that_r_does_not_define_is_missed(folder: Path):
     assert detail == "score.R has no function 'predict'; its functions: predictor. Did you mean 'predictor'?"
 
 
+def test_test_rows_and_defaults_must_be_what_the_inputs_say(folder: Path):
+    text = """name = "credit"
+[endpoints.risk]
+kind = "prediction"
+script = "score.py:predict"
+inputs.age = { type = "integer", minimum = 18 }
+inputs.rooms = { type = "integer", default = "three" }
+
+[[tests]]
+endpoint = "risk"
+rows = [
+  { age = 20 },
+]
+"""
+    assert refused(folder, text) == [(6, "endpoints.risk.inputs.rooms.default", "Must be a whole number.")]
+    sound = text.replace('"three"', "3").replace("  { age = 20 },", "  { age = 20 },\n  { age = 3 },\n  { ag = 20 },")
+    assert refused(folder, sound) == [
+        (12, "tests[0].rows[1].age", "age: Must be a whole number of at least 18."),
+        (13, "tests[0].rows[2].ag", "ag: Unknown input. Did you mean 'age'?"),
+        (13, "tests[0].rows[2]", "age: This input is required."),
+    ]
+
+
 def test_a_number_that_json_cannot_carry_is_refused_where_it_stands(folder: Path):
     text = (
         MINIMAL

@@ -167,6 +167,12 @@ def test_an_array_crosses_as_one():
     assert found.tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
+def test_the_default_of_an_array_is_one_too():
+    feature = Feature("x", ARRAY, required=False, default=[1, 2])
+
+    assert array_of(Checker([feature]).check([{}]).records[0]["x"]).tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("kind", ["png", "jpg", "jpeg", "x-whatever"])
 def test_a_picture_may_claim_to_be_of_any_type(kind: str):
     url = f"data:image/{kind};base64,{base64.b64encode(picture()).decode()}"
