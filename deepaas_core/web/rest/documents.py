@@ -11,7 +11,7 @@ from deepaas_core.web.keys import GATEKEEPER, SERVICES, SETTINGS
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import PREFIX
 from deepaas_core.web.rest.services import GENERATION, SERVICE
-from deepaas_core.web.routes import NOTHING, SEE, get
+from deepaas_core.web.routes import SEE, get, partly
 
 
 async def get_service_openapi(request: web.Request) -> web.Response:
@@ -39,5 +39,5 @@ async def get_schema(request: web.Request) -> web.Response:
 ROUTES = [
     get(SERVICE + "/openapi.json", get_service_openapi, SEE),
     get(GENERATION + "/openapi.json", get_service_openapi, SEE),
-    get(PREFIX + "/schemas/service.json", get_schema, NOTHING),
+    get(PREFIX + "/schemas/service.json", get_schema, partly(SEE)),
 ]
