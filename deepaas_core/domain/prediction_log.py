@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -187,7 +187,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def new_id(at: datetime) -> str:
     """An id for an entry: its time in microseconds, then 64 random bits."""
-    return f"{(at - _EPOCH) // timedelta(microseconds=1):016x}{os.urandom(8).hex()}"
+    return f"{(at - _EPOCH) // timedelta(microseconds=1):016x}{random.getrandbits(64):016x}"
 
 
 def moment(at: float | None = None) -> datetime:
@@ -197,6 +197,8 @@ def moment(at: float | None = None) -> datetime:
 
 def redacted(value: Any, names: frozenset[str]) -> Any:
     """JSON-native data without the values of some names, at any depth."""
+    if not names:
+        return value
     if isinstance(value, dict):
         return {
             key: REDACTED if str(key).casefold() in names else redacted(inner, names) for key, inner in value.items()

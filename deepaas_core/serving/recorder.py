@@ -74,7 +74,7 @@ class Recorder:
         """
         key = (name, version)
         known = self._rules.get(key)
-        if known is None or known[0] != said:
+        if known is None or (known[0] is not said and known[0] != said):
             known = self._rules[key] = said, self._settled(name, said)
         return known[1]
 

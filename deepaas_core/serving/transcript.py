@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from deepaas_core.domain.argument import Argument
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.domain.prediction_log import REDACTED, LogEntry, LogRules, Predicted, new_id, predicted, redacted
 from deepaas_core.executors.base import Call
@@ -47,7 +48,7 @@ class Seen:
         output: A prediction, or JSON-native data; None if there was none.
         context: What the caller sent with it to be kept, JSON or any other text; or JSON-native data.
         first_output: Name of the first declared output.
-        secrets: Names of arguments that are never to be kept, in small letters.
+        arguments: Those of the function that was called; some are secret.
         size: About how many bytes of memory it takes.
         others: See ``LogEntry``.
     """
@@ -67,7 +68,7 @@ class Seen:
     output: Any = None
     context: Any = None
     first_output: str = ""
-    secrets: frozenset[str] = frozenset()
+    arguments: Mapping[str, Argument] = field(default_factory=dict)
     size: int = 0
 
 
@@ -80,7 +81,7 @@ def spare(call: Call, limit: int) -> Call | Left:
 
 def entry_of(seen: Seen) -> LogEntry:
     """What is kept of it."""
-    rules, names, at = seen.rules, seen.rules.redact | seen.secrets, datetime.fromtimestamp(seen.at, UTC)
+    rules, names, at = seen.rules, _names(seen), datetime.fromtimestamp(seen.at, UTC)
     output = redacted(_output(seen.output), names) if rules.outputs else None
     return LogEntry(
         id=new_id(at),
@@ -99,6 +100,12 @@ def entry_of(seen: Seen) -> LogEntry:
         context=_kept(redacted(_context(seen.context, names), names), rules),
         predicted=_predicted(output, seen),
     )
+
+
+def _names(seen: Seen) -> frozenset[str]:
+    """The names whose values are not kept: those that the rules say, and what the function's author calls secret."""
+    secret = [key.casefold() for key, argument in seen.arguments.items() if argument.secret]
+    return seen.rules.redact.union(secret) if secret else seen.rules.redact
 
 
 def _inputs(inputs: Any, names: frozenset[str]) -> Any:

@@ -32,6 +32,7 @@ from deepaas_core.web.problems import status_of
 CONTEXT = istr("X-Context")
 MAX_CONTEXT_CHARS = 8192
 CLIENT_GONE = 499
+_NO_ARGUMENTS = Arguments()
 
 
 class Recording:
@@ -88,7 +89,7 @@ class Recording:
             call, model = begun.call, begun.model
             self._started = min(self._started, begun.started)  # it may have been on the express lane first
             seen.generation = seen.generation or model.version
-            seen.secrets = secrets_of(model, call)
+            seen.arguments = arguments_of(model, call)
             seen.inputs = spare(call, seen.rules.max_bytes)
             seen.size += size_of(seen.inputs)
 
@@ -190,7 +191,7 @@ def note_plain(recorder: Recorder, rules: LogRules, begun: Begun, prediction: Pr
     seen = Seen(rules, now - seconds, request, prediction.model, str(begun.call.hook), prediction.version)
     seen.token, seen.duration_s = begun.token, seconds
     seen.inputs, seen.output = spare(begun.call, rules.max_bytes), spared(prediction, rules)
-    seen.secrets = secrets_of(begun.model, begun.call)
+    seen.arguments = arguments_of(begun.model, begun.call)
     seen.size = len(begun.call.body) + len(prediction.body)
     recorder.note(seen)
 
@@ -202,10 +203,9 @@ def spared(prediction: Prediction, rules: LogRules) -> Prediction | Left:
     return Left(len(prediction.body), {"content_type": prediction.media_type} if prediction.media_type else {})
 
 
-def secrets_of(model: Model, call: Call) -> frozenset[str]:
-    """The names of a call's arguments that nobody is to see."""
-    arguments = model.arguments.get(call.hook, Arguments())
-    return frozenset(key.casefold() for key, argument in arguments.items() if argument.secret)
+def arguments_of(model: Model, call: Call) -> Arguments:
+    """The arguments of the function that is called."""
+    return model.arguments.get(call.hook) or _NO_ARGUMENTS
 
 
 def size_of(inputs: Call | Left) -> int:

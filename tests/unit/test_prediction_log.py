@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from deepaas_core.domain.argument import Argument
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.domain.prediction_log import LogMode, LogRules, Predicted, folded, predicted
@@ -85,7 +86,8 @@ def test_where_names_are_redacted_text_is_not_kept_as_nobody_knows_what_is_in_it
 
 
 def test_what_is_secret_is_not_kept():
-    told = entry_of(seen(inputs=a_call(b"1", api_key="s3cret"), secrets=frozenset({"api_key"})))
+    arguments = {"api_key": Argument("api_key", "api_key", secret=True)}
+    told = entry_of(seen(inputs=a_call(b"1", api_key="s3cret"), arguments=arguments))
     assert json.loads(told.inputs) == {"data": 1, "api_key": "[redacted]"}
 
 
