@@ -1,17 +1,12 @@
 """The same requests to the real DEEPaaS and to this server, and where their answers differ.
 
-Both must serve the model ``MODEL`` of ``tests/web/test_deepaas_v2.py`` under the name ``all``:
-
-    python -m benchmarks.deepaas_answers http://127.0.0.1:5918 http://127.0.0.1:5917
-
-The requests are those of the tests. Differences that remain are the faults of DEEPaaS that are mended on purpose; see
+Both serve the model ``MODEL`` of ``tests/web/test_deepaas_v2.py`` under the name ``all``, and the requests are those of
+its tests. Differences that remain are the faults of DEEPaaS that are mended on purpose; see
 ``docs/reference/deepaas-api.md``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -46,8 +41,8 @@ async def answer(session: aiohttp.ClientSession, server: str, one: Asked) -> tup
         return response.status, media_type, response.headers.get("Location", ""), body
 
 
-async def compare(theirs: str, ours: str) -> int:
-    """Print what differs; gives how many answers do."""
+async def compare(theirs: str, ours: str) -> tuple[int, int]:
+    """Print what differs; gives how many answers do, and of how many."""
     differing, count = 0, 0
     async with aiohttp.ClientSession() as session:
         for one in asked():
@@ -57,8 +52,4 @@ async def compare(theirs: str, ours: str) -> int:
                 differing += 1
                 print(f"{one.method} {one.path} {one.body or ''}\n  DEEPaaS  {told[0]}\n  here     {told[1]}")
     print(f"{differing} of {count} answers differ.")
-    return differing
-
-
-if __name__ == "__main__":
-    asyncio.run(compare(*sys.argv[1:3]))
+    return differing, count

@@ -505,3 +505,11 @@ async def test_what_only_the_models_own_fields_know_is_told_before_a_training_be
     assert await (await client.get("/v2/models/picky/train/")).json() == []
     response = await client.post("/v2/models/picky/train/", data={"epochs": "4", "name": "a"})
     assert (response.status, (await response.json())["args"]["name"]) == (200, "a")
+
+
+async def test_what_is_not_there_is_404_whatever_was_to_be_done_with_it(serve):
+    client = await serve(all=MODEL)
+    for method, path in (("PUT", "/v2/models/none"), ("DELETE", "/v2/models/none/"), ("PUT", "/v2/models/none/train")):
+        response = await client.request(method, path)
+        assert (response.status, await response.text()) == (404, "404: Not Found")
+    assert (await client.put("/v2/models/all/")).status == 405

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from deepaas_core import errors
-from deepaas_core.web.keys import SETTINGS
+from deepaas_core.web.keys import CATALOG, SETTINGS
 from deepaas_core.web.problems import status_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -62,6 +63,8 @@ def speaking(prefixes: Sequence[str], flat: Collection[str]) -> Middleware:
         except web.HTTPException as error:
             if error.status < 400:
                 raise
+            if error.status == 405 and not _is_there(request):
+                return say(404, "", "")
             response = say(error.status, error.reason, "")
             for name in ("Allow", "Retry-After"):
                 if name in error.headers:
@@ -69,6 +72,12 @@ def speaking(prefixes: Sequence[str], flat: Collection[str]) -> Middleware:
             return response
 
     return speak
+
+
+def _is_there(request: web.Request) -> bool:
+    """Whether the model of a path is there, whatever was to be done with it."""
+    named = re.search("/models/([^/]+)", request.path)
+    return named is None or request.app[CATALOG].serves(named[1])
 
 
 def present(error: errors.DeepaasError, say: Say, show_model_errors: bool) -> web.Response:

@@ -1,0 +1,1 @@
+"""DEEPaaS beside deepaas_core: the same model, the same requests, both answers."""
