@@ -21,6 +21,7 @@ from multidict import istr
 from deepaas_core.domain.access import Right
 from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model
+from deepaas_core.domain.prediction_log import LogRules
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.predictor import Begun
 from deepaas_core.web import auth, observe
@@ -47,10 +48,12 @@ class _Lane:
 
     Attributes:
         values: Its arguments, all by their defaults.
+        rules: What of its predictions is kept; None for nothing.
     """
 
     model: Model
     values: dict[str, Any]
+    rules: LogRules | None
 
 
 class Express:
@@ -125,7 +128,8 @@ class Express:
         length, seconds = len(head) + len(body) + 1, time.perf_counter() - begun.started
         request_id = os.urandom(8).hex()
         self._counts.request("POST", self._route, prediction.model, 200, seconds)
-        rules = self._recorder.rules(prediction.model)
+        lane = self._lanes.get(path)  # gone, if the model has changed meanwhile
+        rules = self._recorder.rules(prediction.model) if lane is None else lane.rules
         if rules is not None and self._recorder.chooses(rules):
             note_plain(self._recorder, rules, begun, prediction, request_id)
         if self._access is not None:
@@ -153,7 +157,7 @@ class Express:
             arguments = model.arguments.get(Capability.PREDICT_DATA, Arguments())
             if arguments.defaults is not None and not needs_headers(arguments):
                 path = self._route.replace("{model}", entry.name)
-                self._lanes[path] = _Lane(model, dict(arguments.defaults))
+                self._lanes[path] = _Lane(model, dict(arguments.defaults), rules)
 
 
 def _is_plain(message: RawRequestMessage) -> bool:
