@@ -1,0 +1,102 @@
+"""The commands for services, as somebody would type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ROOT, Server
+
+pytestmark = pytest.mark.e2e
+DEFINITION = """
+name = "churn"
+
+[endpoints.score]
+kind = "function"
+script = "score.py:predict"
+
+[[tests]]
+endpoint = "score"
+arguments = {x = 2.0}
+expected = 3.0
+"""
+
+
+def command(server: Server | None, *arguments: str, code: int = 0) -> str:
+    """What a command prints; its complaints if it is to fail."""
+    where = {"DEEPAAS_CORE_SERVER": server.url} if server else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "deepaas_core", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **where, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        timeout=90,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stderr if code else done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "churn"
+    made.mkdir()
+    (made / "service.toml").write_text(DEFINITION)
+    (made / "score.py").write_text("def predict(x: float, more: float = 1.0):\n    return x + more\n")
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_folder_is_published_deployed_split_and_rolled_back(server: Server, folder: Path, tmp_path: Path):
+    server.start()
+    assert "generation v1 of churn" in command(server, "publish", str(folder), "--notes", "The first.")
+    assert "v1 is live" in command(server, "deploy", "churn", "v1")
+    (folder / "score.py").write_text("def predict(x: float):\n    return x + 1\n")
+    said = command(server, "deploy", str(folder))
+    assert "v2 is live" in said
+    assert "curl" in said
+    assert "v1 0.3, v2 0.7 is live" in command(server, "split", "churn", "v1=0.3", "v2=0.7")
+    assert "v2 is live" in command(server, "rollback", "churn")
+    listed = json.loads(command(server, "generations", "churn", "--json"))["generations"]
+    assert [(each["version"], each["share"]) for each in listed] == [("v1", 0.0), ("v2", 1.0)]
+    assert "~ score.py" in command(server, "diff", "churn", "v2")
+    assert "1 of 1 test queries passed" in command(server, "test", "churn")
+    (folder / "score.py").write_text("def predict(x: float):\n    return x + 2\n")
+    failed = command(server, "deploy", str(folder), code=1)
+    assert "4.0 instead of 3.0" in failed
+    assert "Live as before: v2" in failed
+    command(None, "test", str(folder), code=1)
+    command(server, "download", "churn", "v1", "--to", str(tmp_path / "old.zip"))
+    assert (tmp_path / "old.zip").stat().st_size > 100
+    command(server, "delete", "churn", "v2", code=1)
+    command(server, "delete", "churn", "v1")
+    command(server, "disable", "churn")
+    assert "disabled" in command(server, "services")
+    command(server, "delete", "churn")
+    command(server, "generations", "churn", code=4)
+
+
+@pytest.mark.slow
+def test_a_function_of_a_script_becomes_a_service(server: Server, tmp_path: Path):
+    script = tmp_path / "root.py"
+    script.write_text("import math\n\ndef root(x: float) -> float:\n    return math.sqrt(x)\n")
+    tried = command(None, "deploy", f"{script}:root", "--dry-run", "--arg", "x=9")
+    assert "root answers in" in tried
+    assert "3.0" in tried
+    server.start()
+    assert "v1 is live" in command(server, "deploy", f"{script}:root", "--name", "roots", "--workers", "2")
+    assert server.ask("/api/v1/services/roots/endpoints/root", {"x": 16}).json["result"] == 4.0
+    command(server, "test", "add", "roots", "root", "--data", '{"x": 25}', "--expect")
+    assert "1 of 1 test queries passed" in command(server, "test", "roots")
+
+
+def test_what_cannot_be_meant_is_said(tmp_path: Path):
+    assert "which function" in command(None, "deploy", str(tmp_path / "x.py"), code=2)
+    assert "no script" in command(None, "deploy", f"{tmp_path}/x.py:f", code=2)
+    assert "VERSION=NUMBER" in command(None, "split", "churn", "v1", code=2)
+    assert "--dry-run is for" in command(None, "deploy", "churn", "--dry-run", code=2)
