@@ -98,9 +98,9 @@ async def running(command: Sequence[str], site: Path, folder: Path, *options: st
             stderr=log,
             start_new_session=True,
         )
-    # A connection for each request: on one that is used again, the client repeats what got no answer.
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWER_S), connector=connector) as session:
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWER_S)) as session:
+        session._retry_connection = False  # what gets no answer is not to be asked again
         server = Server(f"http://127.0.0.1:{port}", folder, session)
         try:
             async with asyncio.timeout(START_S):
