@@ -83,14 +83,14 @@ def build(
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
     deepaas.prepare(app)
-    app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, predictor.counts)
+    app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, services, predictor.counts)
     offered = (
         *([routes.get("", _get_base, routes.partly(routes.SEE))] if base else []),
         routes.get("/", _get_root if settings.deepaas.v2 else pages.get_landing, routes.partly(routes.SEE)),
+        *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),  # before the pages: 0.x shares paths with them
         *health.ROUTES,
         *metrics.ROUTES,
         *problems.ROUTES,
-        *deepaas.routes(settings.deepaas, pages.get_deepaas_docs),  # before the pages: 0.x shares paths with them
         *models.ROUTES,
         *runs.ROUTES,
         *pages.ROUTES,
@@ -109,7 +109,10 @@ def build(
     return app
 
 
-async def _scrape(catalog: Catalog, trainer: Trainer, counts: Counts, accept: str) -> tuple[bytes, str]:
+async def _scrape(
+    catalog: Catalog, trainer: Trainer, services: Services, counts: Counts, accept: str
+) -> tuple[bytes, str]:
+    counts.keep(services.counts)
     return page(counts, await measure(catalog, trainer), accept)
 
 
