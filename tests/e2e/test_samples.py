@@ -17,7 +17,7 @@ import pytest
 
 from deepaas_core.web.samples import LANGUAGES, TOKEN
 from tests import r
-from tests.e2e.server import Server, until
+from tests.e2e.server import ROOT, Server, until
 from tests.services import packed
 
 pytestmark = pytest.mark.e2e
@@ -67,8 +67,8 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory: pytest.TempPathFactory):
-    """Samples of a service that asks for tokens, in their files, with the token put in; and a second one without."""
+def server(tmp_path_factory: pytest.TempPathFactory):
+    """Has samples of a service that asks for tokens in its folder: with a token put in, and as they are given."""
     server = Server(tmp_path_factory.mktemp("samples"))
     try:
         server.start("--access-default", "tokens")
@@ -81,8 +81,9 @@ def samples(tmp_path_factory: pytest.TempPathFactory):
             path = f"/api/v1/services/credit/samples?language={language.id}"
             text = server.ask(path, Authorization=f"Bearer {token}").body.decode()
             (server.folder / language.file).write_text(text.replace(TOKEN, token))
-            (server.folder / f"refused-{language.file}").write_text(text)
-        yield server.folder
+            (server.folder / f"given-{language.file}").write_text(text)
+        (server.folder / "token").write_text(token)
+        yield server
     finally:
         server.end()
 
@@ -98,8 +99,8 @@ def publish(server: Server) -> None:
     assert server.ask(address).json["state"] == "live", server.ask(address).body
 
 
-def run(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+def run(folder: Path, command: tuple[str, ...], **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **more}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=100, check=False
     )
@@ -126,8 +127,8 @@ def test_every_language_that_can_be_run_here_is():
 
 
 @pytest.mark.parametrize("language", COMMANDS)
-def test_a_sample_runs_as_it_is_pasted(samples: Path, language: str):
-    done = run(samples, needed(language))
+def test_a_sample_runs_as_it_is_pasted(server: Server, language: str):
+    done = run(server.folder, needed(language))
     assert done.returncode == 0, done.stderr
     for answer in ANSWERED:
         spelled = {answer, json.dumps(answer)[1:-1], repr(answer)[1:-1], answer.replace("\\", "\\\\")}
@@ -135,8 +136,15 @@ def test_a_sample_runs_as_it_is_pasted(samples: Path, language: str):
 
 
 @pytest.mark.parametrize("language", ["python", "r", "javascript"])
-def test_a_sample_says_what_the_server_said_if_it_is_refused(samples: Path, language: str):
+def test_a_sample_says_what_the_server_said_if_it_is_refused(server: Server, language: str):
     command = needed(language)
-    done = run(samples, (*command[:-1], f"refused-{command[-1]}"))
+    done = run(server.folder, (*command[:-1], f"given-{command[-1]}"))
     assert done.returncode != 0
     assert "/problems/unauthenticated" in done.stderr
+
+
+def test_the_command_prints_the_same(server: Server):
+    command = (sys.executable, "-m", "deepaas_core", "samples", "credit", "score", "-l", "vba", "--server", server.url)
+    done = run(ROOT, command, DEEPAAS_CORE_TOKEN=(server.folder / "token").read_text())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (server.folder / "given-Sample.bas").read_text()
