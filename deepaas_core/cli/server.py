@@ -220,5 +220,6 @@ def _complain(refused: Refused, as_json: bool) -> int:
     else:
         print(f"deepaas-core: {problem.get('detail') or problem.get('title')}", file=sys.stderr)
         for item in problem.get("errors", ()):
-            print(f"  {item['pointer'] or '(input)'}: {item['detail']}", file=sys.stderr)
+            line = f"{item['file']}{', line ' + str(item['line']) if item['line'] else ''}" if "file" in item else ""
+            print(f"  {item['pointer'] or line or '(input)'}: {item['detail']}", file=sys.stderr)
     return Exit.NOT_FOUND if refused.status == 404 else Exit.FAILED

@@ -78,7 +78,7 @@ def describe(error: errors.DeepaasError, request_id: str, show_model_errors: boo
         document["detail"] = "One input is not usable." if len(error.issues) == 1 else "Several inputs are not usable."
         document["errors"] = [{"pointer": issue.pointer, "detail": issue.detail} for issue in error.issues]
     if isinstance(error, errors.DefinitionRefused):
-        document["detail"] = "What is wrong with the folder is told by `errors`."
+        document["detail"] = "The folder does not describe a service that can be used."
         document["errors"] = [{"pointer": "", **asdict(fault)} for fault in error.faults]
     if isinstance(error, errors.RunElsewhere):
         document["server"] = error.address or None
