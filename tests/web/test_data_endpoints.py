@@ -350,3 +350,26 @@ async def test_a_generation_looks_into_its_own_data(client):
     new = await client.post(f"{SERVICE}/generations/v2/endpoints/cards/lookup", json={"card_id": "C8"})
     assert (await new.json())["rows"][0]["score"] == 1400
     assert (await ask(client, "cards/lookup", {"card_id": "C1"}))["rows"][0]["score"] == 700
+
+
+# What is said of them.
+
+
+async def test_the_services_own_document_describes_lookups_and_queries(client):
+    answer = await client.get(f"{SERVICE}/openapi.json")
+    assert answer.status == 200, await answer.text()
+    paths = (await answer.json())["paths"]
+    assert paths[f"{ENDPOINTS}/cards/lookup"]["post"]
+    assert paths[f"{ENDPOINTS}/payments/query"]["post"]
+
+
+@pytest.mark.parametrize("endpoint", ["cards", "payments"])
+async def test_there_is_sample_code_for_them(client, endpoint):
+    answer = await client.get(f"{SERVICE}/samples?endpoint={endpoint}")
+    assert answer.status == 200, await answer.text()
+
+
+async def test_the_page_of_the_service_shows_them(client):
+    answer = await client.get("/services/fraud", headers={"Accept": "text/html"})
+    assert answer.status == 200
+    assert "payments" in await answer.text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -10,8 +10,9 @@ from urllib.parse import quote
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from deepaas_core.domain.arguments import Arguments
-from deepaas_core.domain.example import example_of
+from deepaas_core.domain.example import example_of, sent_to
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Service
+from deepaas_core.domain.sql_query import SqlQuery
 from deepaas_core.web.openapi.bodies import Declared
 from deepaas_core.web.openapi.parts import API, JSON, MULTIPART, Json, answer, members, problems, text
 from deepaas_core.web.openapi.schemas import FILE, convert
@@ -72,13 +73,21 @@ class EndpointRoutes:
         base = f"{API}/services/{quote(self._name, safe='')}/endpoints"
         paths = {}
         for endpoint in self._definition.endpoints.values():
-            is_prediction = endpoint.kind is EndpointKind.PREDICTION
-            path = f"{base}/{quote(endpoint.name, safe='')}" + ("/predict" if is_prediction else "")
-            paths[path] = {"post": self._prediction(endpoint) if is_prediction else self._function(endpoint)}
+            verb, describe = self._manner(endpoint)
+            paths[f"{base}/{quote(endpoint.name, safe='')}{verb}"] = {"post": describe(endpoint)}
         return paths
 
+    def _manner(self, endpoint: Endpoint) -> tuple[str, Callable[[Endpoint], Json]]:
+        """What the route of an endpoint ends in, and what describes it."""
+        return {
+            EndpointKind.PREDICTION: ("/predict", self._prediction),
+            EndpointKind.FUNCTION: ("", self._function),
+            EndpointKind.LOOKUP: ("/lookup", self._lookup),
+            EndpointKind.SQL: ("/query", self._query),
+        }[endpoint.kind]
+
     def _prediction(self, endpoint: Endpoint) -> Json:
-        row = _row(endpoint.inputs)
+        row = _row(sent_to(endpoint))
         body = members({"rows": {"type": "array", "items": row}, **_chosen(endpoint)}, ["rows"])
         example = example_of(self._definition, endpoint, self._told(endpoint))
         as_json: Json = {"schema": body} if example is None else {"schema": body, "example": example}
@@ -92,9 +101,7 @@ class EndpointRoutes:
         answered = {"type": "array", "items": _answered(endpoint)}
         ok = self._answer(endpoint, "One answer for each row, in order.", "rows", answered)
         ok["content"][CSV] = {"schema": {"type": "string"}}
-        wish = {"type": "string", "enum": ["request", "rows"], "default": "request"}
-        errors = _parameter("query", "errors", "What a row is told in that cannot be answered.", wish)
-        return self._operation(endpoint, {"content": content, "required": True}, ok, [errors])
+        return self._operation(endpoint, {"content": content, "required": True}, ok, [_ERRORS])
 
     def _function(self, endpoint: Endpoint) -> Json:
         arguments = self._arguments.get(endpoint.name, Arguments())
@@ -106,6 +113,25 @@ class EndpointRoutes:
         ok = self._answer(endpoint, "What the function returned.", "result", {})
         return self._operation(endpoint, {"content": content, "required": declared.required}, ok, [])
 
+    def _lookup(self, endpoint: Endpoint) -> Json:
+        body = members({"rows": {"type": "array", "items": _row(sent_to(endpoint))}}, ["rows"])
+        as_json: Json = {"schema": body, "example": example_of(self._definition, endpoint)}
+        fetched: Json = {name: {} for enrichment in endpoint.enrichments for name in enrichment.columns}
+        answered = {"type": "array", "items": members(fetched, [])}
+        ok = self._answer(endpoint, "What was found for each key, in order.", "rows", answered)
+        return self._operation(endpoint, {"content": {JSON: as_json}, "required": True}, ok, [_ERRORS])
+
+    def _query(self, endpoint: Endpoint) -> Json:
+        parameters = SqlQuery.from_options(endpoint.options).parameters
+        declared = Declared(parameters, convert(parameters, self._plugin))
+        records = endpoint.options.get("records", False)
+        rows: Json = {"type": "array", "items": {"type": "object"} if records else {"type": "array", "items": {}}}
+        columns: Json = {"type": "array", "items": {"type": "string"}}
+        answered = {"columns": columns, "rows": rows, "truncated": {"type": "boolean"}}
+        ok = answer("The rows.", members({**({} if endpoint.bare else self._envelope(endpoint)), **answered}, []))
+        body = {"content": declared.bodies(), "required": declared.required}
+        return self._operation(endpoint, body, {**ok, "headers": _NAMED}, [])
+
     def _told(self, endpoint: Endpoint) -> Json:
         """Values for the arguments of a prediction that declares no inputs."""
         arguments = self._arguments.get(endpoint.name, Arguments())
@@ -114,14 +140,16 @@ class EndpointRoutes:
         return example
 
     def _answer(self, endpoint: Endpoint, description: str, member: str, schema: Json) -> Json:
-        envelope = {
+        envelope = {**self._envelope(endpoint), member: schema}
+        ok = answer(description, schema if endpoint.bare else members(envelope, list(envelope)))
+        return {**ok, "headers": _NAMED}
+
+    def _envelope(self, endpoint: Endpoint) -> dict[str, Json]:
+        return {
             "service": {"type": "string", "example": self._name},
             "generation": {"type": "string", "example": self._version},
             "endpoint": {"type": "string", "example": endpoint.name},
-            member: schema,
         }
-        ok = answer(description, schema if endpoint.bare else members(envelope, list(envelope)))
-        return {**ok, "headers": _NAMED}
 
     def _operation(self, endpoint: Endpoint, body: Json, ok: Json, more: Sequence[Json]) -> Json:
         parameters = [*more, *(_parameter("header", name, said, {"type": "string"}) for name, said in _HEADERS.items())]
@@ -138,6 +166,14 @@ class EndpointRoutes:
 
 def _parameter(where: str, name: str, description: str, schema: Json) -> Json:
     return {"in": where, "name": name, "description": description or schema.get("description", ""), "schema": schema}
+
+
+_ERRORS = _parameter(
+    "query",
+    "errors",
+    "What a row is told in that cannot be answered.",
+    {"type": "string", "enum": ["request", "rows"], "default": "request"},
+)
 
 
 def _chosen(endpoint: Endpoint) -> dict[str, Json]:
@@ -209,7 +245,7 @@ def _array(shape: Sequence[int | None]) -> Json:
 def _csv(endpoint: Endpoint, example: Mapping[str, Any] | None) -> str:
     rows = example.get("rows") if example else None
     if not isinstance(rows, list) or not rows:
-        return ",".join(feature.name for feature in endpoint.inputs)
+        return ",".join(feature.name for feature in sent_to(endpoint))
     names = list(rows[0])
     return "\n".join([",".join(names), *(",".join(str(row.get(name, "")) for name in names) for row in rows)])
 
