@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepaas_core.domain.arguments import Argument, Kind
-from deepaas_core.domain.enrichment import Enrichment
-from deepaas_core.domain.service import Feature, FeatureType
+from deepaas_core.domain.service import Endpoint, Feature, FeatureType
 
 _MAX_CLASSES = 40
 _SECRET = "••••"
@@ -62,13 +61,16 @@ def of_outputs(features: Iterable[Feature]) -> Sequence[Column]:
     return [_of_feature(feature, ()) for feature in features]
 
 
-def of_fetched(enrichments: Iterable[Enrichment]) -> Sequence[Column]:
-    """The rows of a table of what is fetched."""
-    return [
-        Column(name, "", notes=(f"fetched from {enrichment.dataset} by {', '.join(enrichment.keys)}",))
-        for enrichment in enrichments
-        for name in enrichment.columns
-    ]
+def of_fetched(endpoint: Endpoint) -> Sequence[Column]:
+    """The rows of a table of what an endpoint fetches; of inputs, with what is said of them."""
+    declared = {feature.name: feature for feature in endpoint.inputs}
+    made = []
+    for enrichment in endpoint.enrichments:
+        note = f"fetched from {enrichment.dataset} by {', '.join(enrichment.keys)}"
+        for name in enrichment.columns:
+            feature = declared.get(name)
+            made.append(Column(name, "", "", (note,)) if feature is None else _of_feature(feature, (note,)))
+    return made
 
 
 def of_arguments(arguments: Iterable[Argument]) -> Sequence[Column]:

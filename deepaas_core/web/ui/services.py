@@ -82,7 +82,7 @@ class Section:
 
     name: str
     kind: str
-    help: str
+    help: Markup
     path: str
     takes_rows: bool
     variants: tuple[str, ...]
@@ -199,7 +199,7 @@ async def _section(request: web.Request, live: Live, endpoint: Endpoint, origin:
     return Section(
         endpoint.name,
         str(endpoint.kind),
-        endpoint.help,
+        rendered(endpoint.help),
         path,
         _takes_rows(endpoint),
         tuple(sorted((one for one in endpoint.targets if one), key=lambda one: one != endpoint.default_variant)),
@@ -235,13 +235,13 @@ def _inputs(endpoint: Endpoint, arguments: Arguments | None) -> Sequence[Column]
     if endpoint.kind is EndpointKind.LOOKUP:
         return columns.of_inputs(sent_to(endpoint))
     if endpoint.inputs or endpoint.enrichments:
-        return [*columns.of_inputs(sent_to(endpoint)), *columns.of_fetched(endpoint.enrichments)]
+        return [*columns.of_inputs(sent_to(endpoint)), *columns.of_fetched(endpoint)]
     return columns.of_arguments((arguments or {}).values())
 
 
 def _outputs(endpoint: Endpoint) -> Sequence[Column]:
     if endpoint.kind is EndpointKind.LOOKUP:
-        return columns.of_fetched(endpoint.enrichments)
+        return columns.of_fetched(endpoint)
     return columns.of_outputs(endpoint.outputs)
 
 
