@@ -513,3 +513,13 @@ async def test_what_is_not_there_is_404_whatever_was_to_be_done_with_it(serve):
         response = await client.request(method, path)
         assert (response.status, await response.text()) == (404, "404: Not Found")
     assert (await client.put("/v2/models/all/")).status == 405
+
+
+async def test_slashes_that_a_client_has_doubled_are_merged(serve):
+    client = await serve(all=MODEL)
+    at = str(client.make_url("/"))
+    for path in ("/v2/models/all/", "//v2//models/all/"):
+        async with client.session.get(at + path + "?x=%2F%2F", allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (308, "/v2/models/all/?x=//")
+    async with client.session.get(f"{at}/example.org/v2/", allow_redirects=False) as response:
+        assert response.status == 404

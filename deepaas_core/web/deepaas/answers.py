@@ -50,10 +50,16 @@ def speaking(prefixes: Sequence[str], flat: Collection[str]) -> Middleware:
         flat: Those of them below which errors are ``{"message": …}``, as version 0 had it.
     """
 
+    def _below(path: str) -> str | None:
+        return next((one for one in prefixes if path == one or path.startswith(one + "/")), None)
+
     @web.middleware
     async def speak(request: web.Request, handler: Handler) -> web.StreamResponse:
-        spoken = next((one for one in prefixes if request.path == one or request.path.startswith(one + "/")), None)
+        spoken = _below(request.path)
         if spoken is None:
+            merged = re.sub("//+", "/", request.rel_url.raw_path) if "//" in request.path else ""
+            if _below(merged) is not None:
+                return redirected(308, str(request.rel_url.with_path(merged, encoded=True, keep_query=True)))
             return await handler(request)
         say = _message if spoken in flat else _plain
         try:
