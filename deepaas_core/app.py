@@ -383,7 +383,7 @@ def publication_of(
         raise errors.SettingsError(f"The folder {error.filename} cannot be used: {error.strerror}.") from error
     services = Services(catalog, lambda service, version: deployer.wake(service, version))
     builder = Builder(data / "built", chosen.allow_apt, chosen.cran)
-    enricher = enricher_of(settings)
+    enricher = enricher_of(settings, services)
     indexes = Indexes(enricher.datasets, archives)
     stage = Stage(catalog, services, archives, builder, model_in, data / "build-logs", chosen.idle_s, indexes)
     publisher = Publisher(store, archives, definition.read, scratch, chosen.max_unpacked_mb * 2**20, indexes)
@@ -398,13 +398,15 @@ def archives_of(settings: Settings) -> Archives:
     return Archives(settings.services.archives_dir or data / "generations", data / "unpacked")
 
 
-def enricher_of(settings: Settings) -> Enricher:
+def enricher_of(settings: Settings, services: Services) -> Enricher:
     """What joins the data of datasets to records, in each process that answers requests.
 
     Raises:
         SettingsError: The URL of a connection cannot be used.
     """
-    return Enricher(OpenDatasets(settings.connections), archives_of(settings).index)
+    enricher = Enricher(OpenDatasets(settings.connections), archives_of(settings).index)
+    services.watch(lambda: enricher.keep_only(services.digests()))
+    return enricher
 
 
 def model_in(name: str, environment: Environment) -> Source | None:

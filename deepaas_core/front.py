@@ -117,7 +117,7 @@ class Front:
         await gatekeeper.look()
         recorder = app.recorder_of(settings, predictor.counts)
         automations = Automations(SqlAutomationStore(database), services)
-        enricher = app.enricher_of(settings)
+        enricher = app.enricher_of(settings, services)
         published = services, RemoteDeployer(self._link), automations, enricher
         application = web_app.build(
             settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, self._scrape

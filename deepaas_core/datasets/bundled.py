@@ -58,9 +58,16 @@ class BundledRows:
             return [self._aside.execute(statement, key).fetchall() for key in wanted]
 
     async def close(self) -> None:
-        self._here.close()
         with self._lock:
-            self._aside.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._here.close()
+        self._aside.close()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # it could not be opened
+            self._close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -179,6 +179,8 @@ class Archives:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in self._unpacked.glob(".*.part"):
             remove_folder(left)
+        for left in self._unpacked.glob("*.derived/.*.part"):
+            left.unlink(missing_ok=True)
 
     def keep(self, folder: Path) -> Frozen:
         """Freeze a folder; it is on disk when this returns.

@@ -6,7 +6,7 @@ A lookup is the same step without a model.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,10 @@ class Enricher:
             await self._close(place)
         await self.datasets.close()
 
-    async def keep_only(self, digests: frozenset[str]) -> None:
-        """Close the indexes of contents that nobody needs any more."""
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Let go of the datasets of contents that are there no more; who still searches them finishes."""
         for place in [place for place in self._open if place[0] and place[0] not in digests]:
-            await self._close(place)
+            del self._open[place]
 
     async def _join(self, generation: Generation, enrichment: Enrichment, enriched: Enriched) -> None:
         dataset = generation.definition.datasets[enrichment.dataset]

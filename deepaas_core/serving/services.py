@@ -256,6 +256,12 @@ class Services:
             if version in standing.kept
         )
 
+    def digests(self) -> frozenset[str]:
+        """The contents of all generations that are kept."""
+        return frozenset(
+            kept.generation.digest for standing in self._standing.values() for kept in standing.kept.values()
+        )
+
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call somebody after each change."""
         self._watchers.append(watcher)
