@@ -335,3 +335,22 @@ async def test_metrics_name_the_generation_as_long_as_it_is_there(serve):
     page = await (await client.get("/metrics")).text()
     assert "churn@v1" not in page
     assert "churn@v2" in page
+
+
+async def test_of_two_changes_at_once_the_slower_one_does_not_undo_the_other(serve):
+    client = await serve()
+    await publish(client, answering(1))
+    await publish(client, packed("import time\ntime.sleep(1.5)\n\ndef predict(): ...\n"))
+    slow = await client.put(f"{SERVICE}/deployment", json={"version": "v2"})
+    assert (await deploy(client, v1=1))["state"] == "live"
+    rollout = await settled(client, slow)
+    assert (rollout["state"], rollout["reason"]) == ("failed", "Another change of the deployment came first.")
+    assert (await read(client, "/deployment"))["shares"] == {"v1": 1.0}
+
+
+async def test_what_a_rollout_is_about_to_make_live_cannot_be_deleted(serve):
+    client = await serve()
+    await publish(client, packed("import time\ntime.sleep(1.5)\n\ndef predict(): ...\n"))
+    slow = await client.put(f"{SERVICE}/deployment", json={"version": "v1"})
+    await problem(await client.delete(f"{SERVICE}/generations/v1"), 409)
+    assert (await settled(client, slow))["state"] == "live"
