@@ -294,3 +294,23 @@ async def test_a_lookup_says_by_what_it_searches_and_what_it_fetches(serve):
     assert "score fetched from cards by card_id" in text
     found = await samples(client, path="/api/v1/services/cards/samples", language="python")
     assert 'body = {"rows": [{"card_id": "text"}]}' in found
+
+
+async def test_measured_latency_is_told_from_calls_and_better_from_the_log(serve):
+    client = await serve("--prediction-log-log", "sampled", "--prediction-log-sample", "0")
+    await deployed(client, **{await published(client): 1})
+    address = "/api/v1/services/credit/endpoints/plain"
+    assert (await client.post(address, json={"hours": 1})).status == 200
+    assert "Calls since the start: 1, computed in" in await page(client)
+    for _ in range(20):
+        await client.post(address, json={"hours": 1})
+    assert "Half of the 21 calls since the start were computed within" in await page(client)
+
+
+async def test_latency_is_told_from_the_prediction_log_where_there_is_one(serve):
+    client = await serve("--prediction-log-log", "full")
+    await deployed(client, **{await published(client): 1})
+    await client.post("/api/v1/services/credit/endpoints/plain", json={"hours": 1})
+    async with asyncio.timeout(10):
+        while "Logged in the last 7 days: 1, 0.00% of them errors." not in await page(client):
+            await asyncio.sleep(0.05)

@@ -46,8 +46,8 @@ async def _logged(request: web.Request, service: str, version: str, endpoint: st
         return ""
     days, failed = LOOKED_BACK.days, found.failed / found.total
     return (
-        f"Half of the answers of the last {days} days took at most {_shown(latency.p50)}, 95 % at most "
-        f"{_shown(latency.p95)}; {found.total} predictions are logged, {failed:.2%} of them are errors."
+        f"Logged in the last {days} days: {found.total}, {failed:.2%} of them errors. "
+        f"Half of the answers took at most {_shown(latency.p50)}, 95 % at most {_shown(latency.p95)}."
     )
 
 
