@@ -103,3 +103,19 @@ async def test_a_model_chooses_the_body_of_its_refusal(serve):
     client = await serve("--deepaas-v1", "0.x", old=MODEL)
     response = await answer_about(client, "wrong")
     assert (response.status, await response.json()) == (409, {"errors": ["too small"], "code": 3})
+
+
+@pytest.mark.parametrize(
+    ("path", "head", "allowed"),
+    [
+        ("/models/", 200, "GET, HEAD, OPTIONS"),
+        ("/models/old", 200, "GET, HEAD, OPTIONS"),
+        ("/models/old/predict", 405, "POST, OPTIONS"),
+        ("/models/old/train", 405, "PUT, OPTIONS"),
+    ],
+)
+async def test_version_0_answers_head_and_options_as_flask_did(serve, path, head, allowed):
+    client = await serve("--deepaas-v1", "0.x", old=MODEL)
+    assert (await client.head(path)).status == head
+    response = await client.options(path)
+    assert (response.status, response.headers["Allow"]) == (200, allowed)

@@ -523,3 +523,11 @@ async def test_slashes_that_a_client_has_doubled_are_merged(serve):
             assert (response.status, response.headers["Location"]) == (308, "/v2/models/all/?x=//")
     async with client.session.get(f"{at}/example.org/v2/", allow_redirects=False) as response:
         assert response.status == 404
+
+
+async def test_the_document_never_has_two_bodies_for_one_request(serve):
+    client = await serve(all=MODEL)
+    document = await (await client.get("/swagger.json")).json()
+    places = [parameter["in"] for parameter in document["paths"]["/v2/models/all/predict/"]["post"]["parameters"]]
+    assert "formData" in places
+    assert "body" not in places

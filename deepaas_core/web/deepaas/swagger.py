@@ -141,6 +141,8 @@ def _parameters(arguments: Arguments) -> list[dict[str, Any]]:
             parameters.append(_parameter(argument))
         elif argument is members[0]:
             parameters.append(body)
+    if any(parameter["in"] == "formData" for parameter in parameters):
+        return [parameter for parameter in parameters if parameter["in"] != "body"]  # this language knows but one body
     return parameters
 
 

@@ -6,6 +6,7 @@ their paths and in how an error looks.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -125,17 +126,38 @@ def telling_the_first(hook: Capability, handler: Handler) -> Handler:
     return handle
 
 
+def options_of(*methods: str) -> Handler:
+    """What a path lets one do, as Flask told it."""
+
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(headers={"Allow": ", ".join(methods), "Content-Type": "text/html; charset=utf-8"})
+
+    return handle
+
+
+def _as_flask_had_it(shown: list[Route]) -> list[Route]:
+    """The routes, which also answer HEAD where they answer GET, and OPTIONS everywhere."""
+    more: list[Route] = []
+    for route in shown:
+        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        more += [replace(route, method="HEAD")] if route.method == "GET" else []
+        more.append(replace(route, method="OPTIONS", handler=options_of(*methods, "OPTIONS")))
+    return [*shown, *more]
+
+
 _V0, _V1 = "/models", "/v1/models"
 
 #: By the setting that asks for them.
 ROUTES: dict[str, list[Route]] = {
-    "0.x": [
-        get(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
-        get(_V0, with_slash, partly(SEE)),
-        get(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
-        post(_V0 + "/{model}/predict", telling_the_first(Capability.PREDICT, post_predict), PREDICT),
-        put(_V0 + "/{model}/train", telling_the_first(Capability.TRAIN, put_train), TRAIN),
-    ],
+    "0.x": _as_flask_had_it(
+        [
+            get(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
+            get(_V0, with_slash, partly(SEE)),
+            get(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
+            post(_V0 + "/{model}/predict", telling_the_first(Capability.PREDICT, post_predict), PREDICT),
+            put(_V0 + "/{model}/train", telling_the_first(Capability.TRAIN, put_train), TRAIN),
+        ]
+    ),
     "1.x": [
         get("/v1/", get_version_1, partly(SEE)),
         get("/v1", with_slash, partly(SEE)),
