@@ -288,7 +288,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long answers took, in seconds, over those that are no error."""
+    """How long answers took, in seconds, over those that are no error; percentiles to a percent."""
 
     count: int
     mean: float
@@ -297,6 +297,33 @@ class Latency:
     p95: float
     p99: float
     most: float
+
+
+#: Durations that differ by less than this are one where they are counted.
+_DURATION_STEP = 1.02
+_PERCENTILES = (50, 90, 95, 99)
+
+
+def duration_class(seconds: float) -> int:
+    """About how long something took, so that very many durations can be counted instead of sorted."""
+    return max(0, math.floor(math.log(max(seconds, 1e-6) * 1e6, _DURATION_STEP)))
+
+
+def latency_of(counts: Mapping[int, int], seconds: float, longest: float) -> Latency:
+    """What durations come down to, to a percent.
+
+    Args:
+        counts: How many there are of each class.
+        seconds: All together.
+        longest: The longest of them.
+    """
+    total, passed, marks = sum(counts.values()), 0, list[float]()
+    for place in sorted(counts):
+        passed += counts[place]
+        while len(marks) < len(_PERCENTILES) and 100 * passed >= total * _PERCENTILES[len(marks)]:
+            marks.append(min(longest, _DURATION_STEP ** (place + 0.5) / 1e6))
+    p50, p90, p95, p99 = marks
+    return Latency(total, seconds / total, p50, p90, p95, p99, longest)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from deepaas_core.domain.prediction_log import (
     Spread,
     Statistics,
     Wanted,
+    duration_class,
+    latency_of,
 )
 
 
@@ -109,9 +111,8 @@ def _timeline(seen: Iterable[tuple[int, bool]]) -> Mapping[int, tuple[int, int]]
 def _latency(entries: Sequence[LogEntry]) -> Mapping[str, Latency]:
     found = {}
     for part in {entry.generation for entry in entries} | ({""} if entries else set()):
-        times = sorted(entry.duration_s for entry in entries if part in ("", entry.generation))
-        marks = [times[-(-len(times) * percent // 100) - 1] for percent in (50, 90, 95, 99, 100)]
-        found[part] = Latency(len(times), math.fsum(times) / len(times), *marks)
+        times = [entry.duration_s for entry in entries if part in ("", entry.generation)]
+        found[part] = latency_of(Counter(map(duration_class, times)), math.fsum(times), max(times))
     return found
 
 

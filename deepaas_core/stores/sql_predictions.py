@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,33 +28,36 @@ from deepaas_core.domain.prediction_log import (
     Spread,
     Statistics,
     Wanted,
+    duration_class,
+    latency_of,
 )
 from deepaas_core.errors import StoreUnavailable, StoreUnusable
 from deepaas_core.stores.database import Database
 
 metadata = sa.MetaData()
 
-#: An entry's id begins with its time, so whatever is asked of times is asked of ids.
+#: An entry's id begins with its time, so whatever is asked of times is asked of ids. Entries of a service lie together.
 predictions = sa.Table(
     "predictions",
     metadata,
+    sa.Column("service", sa.Text, primary_key=True),
     sa.Column("id", sa.LargeBinary(16), primary_key=True),
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("request", sa.String(64), nullable=False),
     sa.Column("row", sa.Integer),
-    sa.Column("service", sa.Text, nullable=False),
     sa.Column("endpoint", sa.Text, nullable=False),
     sa.Column("generation", sa.Text, nullable=False),
     sa.Column("token", sa.String(32), nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("duration_s", sa.Float, nullable=False),
+    sa.Column("duration_class", sa.Integer, nullable=False),
     sa.Column("number", sa.Float),
     sa.Column("category", sa.Text),
     sa.Column("scores", sa.Text),
     sa.Column("label", sa.Text),
     sa.Column("labelled_us", sa.BigInteger),
-    sa.Index("predictions_of_service", "service", "id"),
+    sa.Index("predictions_by_id", "id", unique=True),
     sa.Index("predictions_of_request", "request"),
     sqlite_with_rowid=False,
 )
@@ -67,7 +72,6 @@ texts = sa.Table(
 
 #: Labels stored, and entries removed, at once; nobody else can write meanwhile.
 LABELS_AT_ONCE, TRIMMED_AT_ONCE = 500, 2000
-_PERCENTILES = (50, 90, 95, 99, 100)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEEN = predictions.c
 
@@ -137,28 +141,34 @@ class SqlPredictionStore:
     async def statistics(self, wanted: Wanted) -> Statistics:
         database, where = await self._database(), sa.and_(True, *_conditions(wanted))
         async with database.transaction() as connection:
-            group = (_SEEN.endpoint, _SEEN.generation, _SEEN.status)
-            bounds = (sa.func.count(), sa.func.min(_SEEN.at_us), sa.func.max(_SEEN.at_us), sa.func.count(_SEEN.label))
-            counted = (await connection.execute(sa.select(*group, *bounds).where(where).group_by(*group))).all()
-            if not counted:
+            summed = (await connection.execute(_summed(where))).all()
+            if not summed:
                 return Statistics()
-            first, last = min(row[4] for row in counted), max(row[5] for row in counted)
+            first, last = min(row.first for row in summed), max(row.last for row in summed)
             since = first if wanted.since is None else _microseconds(wanted.since)
             until = last + 1 if wanted.until is None else _microseconds(wanted.until)
             step = max(1_000_000, -(-(until - since) // STEPS))
-            categories, other = await _categories(connection, where)
+            classified = sum(row.classified for row in summed)
+            categories = await _categories(connection, where) if classified else {}
+            least = min((row.least for row in summed if row.least is not None), default=None)
+            most = max((row.most for row in summed if row.most is not None), default=None)
+            counts = Counter[tuple[str, str, int]]()
+            for row in summed:
+                counts[row.endpoint, row.generation, row.status] += row.number
             return Statistics(
-                counts={(row[0], row[1], row[2]): row[3] for row in counted},
+                counts=dict(counts),
                 first=_moment(first),
                 last=_moment(last),
-                latency=await _latency(connection, where),
+                latency=_latency(summed),
                 since=_moment(since),
                 step_s=step / 1e6,
                 timeline=await _timeline(connection, where, since, step),
                 categories=categories,
-                other=other,
-                numbers=await _numbers(connection, where, database),
-                labelled=sum(row[6] for row in counted),
+                other=classified - sum(categories.values()),
+                numbers=Spread()
+                if least is None or most is None
+                else await _numbers(connection, where, database, least, most),
+                labelled=sum(row.labelled for row in summed),
             )
 
     async def trim(self, until: datetime | None, keep: int | None) -> int:
@@ -200,37 +210,52 @@ async def _timeline(
     return {int(row[0]): (row[1], int(row[2])) for row in found}
 
 
-async def _latency(connection: AsyncConnection, where: sa.ColumnElement[bool]) -> Mapping[str, Latency]:
-    everything: Any = sa.literal_column("''")
-    found: dict[str, Latency] = {}
-    for group in (_SEEN.generation, everything):  # the whole last: what has no name may be one of the parts
-        of = group.label("part")
-        ranked = sa.select(
-            of,
-            _SEEN.duration_s,
-            sa.func.row_number().over(partition_by=group, order_by=_SEEN.duration_s).label("rank"),
-            sa.func.count().over(partition_by=group).label("number"),
-            sa.func.avg(_SEEN.duration_s).over(partition_by=group).label("mean"),
-        ).where(where, _SEEN.status < 400)
-        row = ranked.subquery().c
-        ranks = [(row.number * percent + 99) // 100 for percent in _PERCENTILES]
-        parts: dict[str, dict[int, Any]] = {}
-        for answer in await connection.execute(sa.select(*row).where(row.rank.in_(ranks))):
-            parts.setdefault(answer.part, {})[answer.rank] = answer
-        for part, by_rank in parts.items():
-            some = next(iter(by_rank.values()))
-            marks = [by_rank[(some.number * percent + 99) // 100].duration_s for percent in _PERCENTILES]
-            found[part] = Latency(some.number, some.mean, *marks)
-    return found
+def _summed(where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Everything that one look at each entry tells, by where it belongs and about how long it took."""
+    group = (_SEEN.endpoint, _SEEN.generation, _SEEN.status, _SEEN.duration_class)
+    return (
+        sa.select(
+            *group,
+            sa.func.count().label("number"),
+            sa.func.min(_SEEN.at_us).label("first"),
+            sa.func.max(_SEEN.at_us).label("last"),
+            sa.func.count(_SEEN.label).label("labelled"),
+            sa.func.count(_SEEN.category).label("classified"),
+            sa.func.min(_SEEN.number).label("least"),
+            sa.func.max(_SEEN.number).label("most"),
+            sa.func.sum(_SEEN.duration_s).label("seconds"),
+            sa.func.max(_SEEN.duration_s).label("longest"),
+        )
+        .where(where)
+        .group_by(*group)
+    )
 
 
-async def _categories(
-    connection: AsyncConnection, where: sa.ColumnElement[bool]
-) -> tuple[Mapping[tuple[str, str], int], int]:
+def _latency(summed: Sequence[sa.Row[Any]]) -> Mapping[str, Latency]:
+    good = [row for row in summed if row.status < 400]
+    parts: dict[str, list[sa.Row[Any]]] = {"": good} if good else {}
+    for row in good:
+        if row.generation:
+            parts.setdefault(row.generation, []).append(row)
+    return {
+        part: latency_of(
+            _by_class(rows),
+            math.fsum(row.seconds for row in rows),
+            max(row.longest for row in rows),
+        )
+        for part, rows in parts.items()
+    }
+
+
+def _by_class(rows: Sequence[sa.Row[Any]]) -> Mapping[int, int]:
+    counts = Counter[int]()
+    for row in rows:
+        counts[row.duration_class] += row.number
+    return counts
+
+
+async def _categories(connection: AsyncConnection, where: sa.ColumnElement[bool]) -> Mapping[tuple[str, str], int]:
     number = sa.func.count(_SEEN.category)
-    total = (await connection.execute(sa.select(number).where(where))).scalar_one()
-    if not total:
-        return {}, 0
     top = sa.select(_SEEN.category).where(where, _SEEN.category.is_not(None)).group_by(_SEEN.category)
     frequent = await connection.execute(top.order_by(number.desc(), _SEEN.category).limit(CATEGORIES))
     names = frequent.scalars().all()
@@ -238,15 +263,12 @@ async def _categories(
     found = await connection.execute(
         sa.select(*group, number).where(where, _SEEN.category.in_(names)).group_by(*group).order_by(number.desc())
     )
-    counts = {(row[0], row[1]): row[2] for row in found}
-    return counts, total - sum(counts.values())
+    return {(row[0], row[1]): row[2] for row in found}
 
 
-async def _numbers(connection: AsyncConnection, where: sa.ColumnElement[bool], database: Database) -> Spread:
-    ends = sa.select(sa.func.min(_SEEN.number), sa.func.max(_SEEN.number)).where(where)
-    least, most = (await connection.execute(ends)).one()
-    if least is None:
-        return Spread()
+async def _numbers(
+    connection: AsyncConnection, where: sa.ColumnElement[bool], database: Database, least: float, most: float
+) -> Spread:
     width = (most - least) / PARTS or 1.0
     place = database.floor((_SEEN.number - sa.literal_column(repr(least))) / sa.literal_column(repr(width)))
     place = sa.case((place >= PARTS, PARTS - 1), else_=place).label("place")
@@ -298,6 +320,7 @@ def _columns(entry: LogEntry) -> dict[str, Any]:
         "status": entry.status,
         "error": entry.error,
         "duration_s": entry.duration_s,
+        "duration_class": duration_class(entry.duration_s),
         "number": entry.predicted.number,
         "category": entry.predicted.category,
         "scores": json.dumps(dict(entry.predicted.scores)) if entry.predicted.scores else None,

@@ -130,9 +130,10 @@ class PredictionStoreContract:
         assert (seen.total, seen.failed) == (102, 1)
         assert (seen.first, seen.last) == (NOW, NOW + timedelta(seconds=201))
         v1 = seen.latency["v1"]
-        assert (v1.count, v1.p50, v1.p90, v1.p99, v1.most) == (100, 0.05, 0.09, 0.099, 0.1)
+        assert (v1.count, v1.most) == (100, 0.1)
+        assert (v1.p50, v1.p90, v1.p99) == pytest.approx((0.05, 0.09, 0.099), rel=0.011)
         assert v1.mean == pytest.approx(0.0505)
-        assert seen.latency["v2"].p50 == 0.5
+        assert seen.latency["v2"].p50 == pytest.approx(0.5, rel=0.011)
         assert (seen.latency[""].count, seen.latency[""].most) == (101, 0.5)
 
     async def test_statistics_say_when_there_were_how_many(self, store):
