@@ -24,7 +24,7 @@ from deepaas_core.web.inputs import read_object
 from deepaas_core.web.keys import DEPLOYER, SCRATCH, SERVICES, SETTINGS
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import PREFIX, base_of, iso, whole_number, yes_or_no
-from deepaas_core.web.routes import PUBLISH, READ, SEE, delete, get, partly, post, put
+from deepaas_core.web.routes import ADMIN, PUBLISH, READ, SEE, delete, get, partly, post, put
 from deepaas_core.web.scratch import Folder
 from deepaas_core.web.uploads import Budget, Held, Saved, read_form, save_body
 
@@ -444,6 +444,6 @@ ROUTES = [
     put(SERVICE + "/queries", put_queries, PUBLISH),
     post(SERVICE + "/queries", post_queries, PUBLISH),
     post(SERVICE + "/test", post_test, PUBLISH),
-    post(SERVICE + "/copy", post_copy, PUBLISH),
+    post(SERVICE + "/copy", post_copy, ADMIN),
     get(INFRASTRUCTURES, list_infrastructures, partly(READ)),
 ]
