@@ -8,6 +8,7 @@ share them through the system's cache.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sqlite3
@@ -154,6 +155,7 @@ async def build_apart(
 def main() -> None:
     """Make the index that the standard input asks for, and say what became of it."""
     os.nice(_NICENESS)
+    gc.disable()  # millions of rows come and go, and none of them refers to itself
     order = json.load(sys.stdin)
     types = {name: ColumnType(kind) for name, kind in order["types"].items()}
     dataset = Dataset(order["name"], types=types)

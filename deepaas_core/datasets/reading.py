@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -88,7 +89,12 @@ class _Csv:
     def _typed(self, column: str, values: Sequence[str]) -> list[Any]:
         convert = _FROM_TEXT[self.columns[column]]
         try:
-            return [None if text == "" else convert(text) for text in values]
+            if convert is str:
+                return [text or None for text in values]
+            if convert in (int, float):
+                return [None if text == "" else convert(text) for text in values]
+            known = {text: None if text == "" else convert(text) for text in set(values)}  # they come again and again
+            return [known[text] for text in values]
         except ValueError:
             wrong = next(text for text in values if text != "" and not _is(convert, text))
             shown, kind = wrong[:_MAX_SHOWN_CHARS], self.columns[column]
@@ -109,20 +115,26 @@ class _Csv:
         with self._open() as file:
             reader = csv.reader(file, delimiter=self._delimiter)
             next(reader)
-            width = len(self._names)
-            rows: list[list[str]] = []
-            for row in reader:
-                if len(row) != width:
-                    if not row:
-                        continue
-                    text = f"{self._path.name}, line {reader.line_num}: {len(row)} cells instead of {width}."
-                    raise DatasetUnusable(self._name, text)
-                rows.append(row)
-                if len(rows) == BATCH_ROWS:
-                    yield _columns_of(rows, places)
-                    rows = []
-            if rows:
-                yield _columns_of(rows, places)
+            width, begins = len(self._names), reader.line_num + 1
+            while rows := list(islice(reader, BATCH_ROWS)):
+                if set(map(len, rows)) != {width}:
+                    rows = self._checked(rows, begins)
+                yield [[row[place] for row in rows] for place in places]
+                begins = reader.line_num + 1
+
+    def _checked(self, rows: Sequence[list[str]], begins: int) -> list[list[str]]:
+        """Rows without the lines that are empty.
+
+        Raises:
+            DatasetUnusable: One of them has too many cells or too few.
+        """
+        width = len(self._names)
+        for at, row in enumerate(rows):
+            if row and len(row) != width:
+                line = begins + at + sum(cell.count("\n") for before in rows[:at] for cell in before)
+                text = f"{self._path.name}, line {line}: {len(row)} cells instead of {width}."
+                raise DatasetUnusable(self._name, text)
+        return [row for row in rows if row]
 
     @contextmanager
     def _open(self) -> Iterator[IO[str]]:
@@ -224,12 +236,12 @@ def _are_booleans(values: Sequence[str]) -> bool:
 
 
 def _are_dates(values: Sequence[str]) -> bool:
-    return all(_is(_FROM_TEXT[ColumnType.DATE], value) for value in values)
+    return all(_is(_FROM_TEXT[ColumnType.DATE], value) for value in set(values))
 
 
 def _are_moments(values: Sequence[str]) -> bool:
     shaped = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d", re.ASCII)
-    return all(shaped.match(value) and _is(datetime.fromisoformat, value) for value in values)
+    return all(shaped.match(value) and _is(datetime.fromisoformat, value) for value in set(values))
 
 
 #: In the order in which they are preferred.
