@@ -30,6 +30,7 @@ def test_the_tutorial_does_what_it_says(reader: Reader):
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_tour_in_the_readme_does_what_it_says(reader: Reader, tmp_path: Path):
-    shutil.copytree(ROOT / SAMPLES, tmp_path / "empty" / SAMPLES)
+    for shown in (SAMPLES, Path("examples", "linear_function")):
+        shutil.copytree(ROOT / shown, tmp_path / "empty" / shown)
     reader.follow(SERVE_DIGITS)
     reader.follow((ROOT / "README.md").read_text())
