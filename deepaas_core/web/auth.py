@@ -225,10 +225,15 @@ def _user(text: str) -> str:
 
 
 def challenge(request: web.Request, response: web.StreamResponse) -> None:
-    """Say how to prove who one is; a script in a page must not make the browser ask its user for a name."""
+    """Say how to prove who one is.
+
+    A script in a page must not make the browser ask its user for a name, unless it is ours and says so by its mode.
+    What our pages are made of lies elsewhere than they do, so a browser must hear again that it may show who asks.
+    """
     wrong = ', error="invalid_token"' if shown(request.headers, request.app[SETTINGS].access.cookie) else ""
     response.headers.add("WWW-Authenticate", f'Bearer realm="{REALM}"{wrong}')
-    if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
+    mode, site = request.headers.get("Sec-Fetch-Mode", "navigate"), request.headers.get("Sec-Fetch-Site")
+    if mode in ("navigate", "same-origin") or (mode == "no-cors" and site == "same-origin"):
         response.headers.add("WWW-Authenticate", f'Basic realm="{REALM}", charset="UTF-8"')
 
 

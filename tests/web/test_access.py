@@ -258,6 +258,24 @@ async def test_a_script_in_a_page_does_not_make_the_browser_ask_for_a_name(locke
     assert [value.split()[0] for value in response.headers.getall("WWW-Authenticate")] == ["Bearer"]
 
 
+@pytest.mark.parametrize(
+    "mode, site, asks",
+    [
+        ("navigate", "none", True),
+        ("no-cors", "same-origin", True),
+        ("same-origin", "same-origin", True),
+        ("no-cors", "cross-site", False),
+        ("cors", "same-origin", False),
+    ],
+)
+async def test_our_own_pages_get_what_they_are_made_of_with_what_somebody_came_in(locked, mode, site, asks):
+    headers = {"Sec-Fetch-Mode": mode, "Sec-Fetch-Site": site}
+    response = await locked.get("/docs/pages.css", headers=headers)
+    assert response.status == 401
+    schemes = [value.split()[0] for value in response.headers.getall("WWW-Authenticate")]
+    assert ("Basic" in schemes) == asks
+
+
 async def test_a_foreign_page_changes_nothing_by_somebodys_cookie(locked):
     _, text = await locked.gatekeeper.create("operator", [Right.ADMIN], EVERYBODY)
     headers = {"Cookie": f"deepaas_core_token={text}", "Origin": "https://evil.example"}

@@ -1,7 +1,8 @@
 "use strict";
 
 // Commands name the address under which the reader sees this page.
-const here = new URL(document.documentElement.dataset.root ?? ".", document.baseURI).href.replace(/\/$/, "");
+const address = location.origin + location.pathname; // without the name and password that may stand in it
+const here = new URL(document.documentElement.dataset.root ?? ".", address).href.replace(/\/$/, "");
 for (const origin of document.querySelectorAll(".origin")) {
   origin.textContent = here;
 }
