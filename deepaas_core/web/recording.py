@@ -94,7 +94,7 @@ class Recording:
             seen.size += size_of(seen.inputs)
 
     def asks_for_rows(self, rows: Any, *, single: bool) -> None:
-        """The request is about these rows, or only one that is not in a list."""
+        """The request is about these rows, or only one that is not in a list; of many, each tells for itself."""
         if self._seen is not None:
             self._single = single
             if single:
@@ -107,12 +107,6 @@ class Recording:
             seen.status = prediction.status or 200
             seen.output = spared(prediction, seen.rules)
             seen.size += len(prediction.body) if seen.output is prediction else 0
-
-    def tells(self, output: Any) -> None:
-        """This is the answer, as JSON-native data."""
-        if self._seen is not None:
-            self._seen.output = output
-            self._seen.size += weight(output)
 
     @property
     def witness(self) -> Witness | None:

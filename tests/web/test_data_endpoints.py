@@ -373,3 +373,18 @@ async def test_the_page_of_the_service_shows_them(client):
     answer = await client.get("/services/fraud", headers={"Accept": "text/html"})
     assert answer.status == 200
     assert "payments" in await answer.text()
+
+
+# The prediction log.
+
+
+async def test_lookups_and_queries_are_logged_as_they_were_asked(serve, tmp_path):
+    client = await started(serve, tmp_path, DATA + '\n[log]\nlog = "full"\n')
+    await ask(client, "cards/lookup", {"card_id": "C1"})
+    await client.get(f"{ENDPOINTS}/payments?country=FR")
+    found = (await (await client.get("/api/v1/predictions")).json())["predictions"]
+    payments, cards = sorted(found, key=lambda entry: entry["endpoint"], reverse=True)
+    assert (cards["inputs"], cards["status"]) == ({"card_id": "C1"}, 200)
+    assert cards["output"]["rows"][0]["score"] == 700
+    assert (payments["inputs"], payments["generation"]) == ({"country": "FR"}, "v1")
+    assert len(payments["output"]["rows"]) == 2

@@ -86,10 +86,13 @@ async def _answer(request: web.Request, live: Live, own: Folder) -> web.StreamRe
     said = live.definition.log
     async with Recording(request, live.service, endpoint.name, live.version, said, first_output) as recording:
         sent = await read_sent(request, own)
-        if endpoint.kind is EndpointKind.LOOKUP:
-            return await _of_keys(request, live, endpoint, sent)
-        if endpoint.kind is EndpointKind.SQL:
-            return await answer_query(request, live, endpoint, sent)
+        if endpoint.kind in (EndpointKind.LOOKUP, EndpointKind.SQL):
+            recording.asks_for_rows(dict(sent.fields) if sent.document is NOTHING else sent.document, single=True)
+            is_lookup = endpoint.kind is EndpointKind.LOOKUP
+            response = await (_of_keys if is_lookup else answer_query)(request, live, endpoint, sent)
+            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+                recording.answered(Prediction(live.service, live.version, response.body))
+            return response
         return await _answer_to(request, _understood(live, endpoint, sent, read_timeout(request), recording))
 
 
