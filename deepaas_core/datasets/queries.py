@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,9 @@ from deepaas_core.domain.argument import Kind
 from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.sql_query import SqlQuery, Statement, Table, from_database
 from deepaas_core.errors import ConnectionUnavailable
+
+#: More values than these are made JSON-native on a thread.
+FEW_VALUES = 5000
 
 _TYPES: Mapping[Kind, type[sa.types.TypeEngine[Any]]] = {
     Kind.INTEGER: sa.BigInteger,
@@ -52,12 +56,13 @@ async def _run_once(connections: Connections, query: SqlQuery, values: Mapping[s
             if query.read_only and _GIVES_ROWS.match(statement.texts[0]):
                 streamed = await connection.stream(made)
                 rows = await streamed.fetchmany(query.max_rows + 1)
-                answer = _table(tuple(streamed.keys()), rows, query.max_rows)
+                answer = await _table(tuple(streamed.keys()), rows, query.max_rows)
                 await streamed.close()
                 continue
             result = await connection.execute(made)
             if result.returns_rows:
-                answer = _table(tuple(result.keys()), result.fetchmany(query.max_rows + 1), query.max_rows)
+                rows = result.fetchmany(query.max_rows + 1)
+                answer = await _table(tuple(result.keys()), rows, query.max_rows)
             elif result.rowcount >= 0:
                 changed = (changed or 0) + result.rowcount
         if not query.read_only:
@@ -85,6 +90,9 @@ def _type(kind: Kind, value: Any) -> sa.types.TypeEngine[Any]:
     return _TYPES[kind]()
 
 
-def _table(columns: tuple[str, ...], rows: Sequence[sa.Row[Any]], max_rows: int) -> Table:
-    plain = [[from_database(value) for value in row] for row in rows[:max_rows]]
-    return Table(columns, plain, truncated=len(rows) > max_rows)
+async def _table(columns: tuple[str, ...], rows: Sequence[sa.Row[Any]], max_rows: int) -> Table:
+    def plain() -> list[list[Any]]:
+        return [[from_database(value) for value in row] for row in rows[:max_rows]]
+
+    made = plain() if len(rows) * len(columns) <= FEW_VALUES else await asyncio.to_thread(plain)
+    return Table(columns, made, truncated=len(rows) > max_rows)

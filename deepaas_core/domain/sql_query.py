@@ -208,6 +208,8 @@ def _for_database(kind: Kind, value: Any) -> Any:
 
 def from_database(value: Any) -> Any:
     """A value that a database gave as JSON says it, as results of models are encoded; see reference/results.md."""
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return float(value)  # more than most who read JSON can take
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
