@@ -126,25 +126,23 @@ def test_every_language_that_can_be_run_here_is():
     assert {*COMMANDS, "vba"} == set(LANGUAGES)
 
 
-@pytest.mark.parametrize("language", COMMANDS)
-def test_a_sample_runs_as_it_is_pasted(server: Server, language: str):
-    done = run(server.folder, needed(language))
-    assert done.returncode == 0, done.stderr
-    for answer in ANSWERED:
-        spelled = {answer, json.dumps(answer)[1:-1], repr(answer)[1:-1], answer.replace("\\", "\\\\")}
-        assert any(text in done.stdout for text in spelled), done.stdout
-
-
-@pytest.mark.parametrize("language", ["python", "r", "javascript"])
-def test_a_sample_says_what_the_server_said_if_it_is_refused(server: Server, language: str):
-    command = needed(language)
-    done = run(server.folder, (*command[:-1], f"given-{command[-1]}"))
-    assert done.returncode != 0
-    assert "/problems/unauthenticated" in done.stderr
-
-
-def test_the_command_prints_the_same(server: Server):
-    command = (sys.executable, "-m", "deepaas_core", "samples", "credit", "score", "-l", "vba", "--server", server.url)
-    done = run(ROOT, command, DEEPAAS_CORE_TOKEN=(server.folder / "token").read_text())
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == (server.folder / "given-Sample.bas").read_text()
+def test_samples_run_as_they_are_pasted(server: Server, subtests: pytest.Subtests):
+    """One test, so that however the suite is spread over processes there is one server for it."""
+    for language in COMMANDS:
+        with subtests.test("it prints what is answered", language=language):
+            done = run(server.folder, needed(language))
+            assert done.returncode == 0, done.stderr
+            for answer in ANSWERED:
+                spelled = {answer, json.dumps(answer)[1:-1], repr(answer)[1:-1], answer.replace("\\", "\\\\")}
+                assert any(text in done.stdout for text in spelled), done.stdout
+    for language in ("python", "r", "javascript"):
+        with subtests.test("without a token it prints what the server says", language=language):
+            command = needed(language)
+            done = run(server.folder, (*command[:-1], f"given-{command[-1]}"))
+            assert done.returncode != 0
+            assert "/problems/unauthenticated" in done.stderr
+    with subtests.test("the command prints the same"):
+        command = (sys.executable, "-m", "deepaas_core", "samples", "credit", "score", "--server", server.url)
+        done = run(ROOT, (*command, "-l", "vba"), DEEPAAS_CORE_TOKEN=(server.folder / "token").read_text())
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == (server.folder / "given-Sample.bas").read_text()
