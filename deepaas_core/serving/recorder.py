@@ -21,6 +21,7 @@ from typing import Any
 
 from deepaas_core.domain.prediction_log import LogEntry, LogMode, LogRules, folded
 from deepaas_core.errors import StoreUnavailable
+from deepaas_core.serving.reviewer import Reviewer
 from deepaas_core.serving.transcript import Seen, entry_of
 from deepaas_core.settings import PredictionLog
 from deepaas_core.stores.base import PredictionStore
@@ -47,11 +48,12 @@ class Recorder:
         counts: Where it is counted what became of the entries.
 
     Attributes:
-        store: For those who read the log.
+        store, reviewer: For those who read the log.
     """
 
     def __init__(self, store: PredictionStore, settings: PredictionLog, counts: Counts):
         self.store = store
+        self.reviewer = Reviewer(store)
         self._settings = settings
         self._counts = counts
         self._rules: dict[tuple[str, str], tuple[Mapping[str, Any], LogRules | None]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from deepaas_core.domain.prediction_log import LogEntry, Statistics, Wanted
 from deepaas_core.domain.quality import Classified, Estimated, Quality
@@ -34,6 +35,31 @@ class Review:
     statistics: Statistics
     quality: Compared = Compared()
     by_generation: Mapping[str, Compared] = field(default_factory=dict)
+
+
+class Reviewer:
+    """Looks at what was predicted; who wants the same as somebody else at the same moment shares the look.
+
+    Args:
+        store: The log.
+    """
+
+    def __init__(self, store: PredictionStore):
+        self._store = store
+        self._under_way: dict[Wanted, asyncio.Task[Review]] = {}
+
+    async def review(self, wanted: Wanted) -> Review:
+        """See ``review``."""
+        task = self._under_way.get(wanted)
+        if task is None:
+            task = self._under_way[wanted] = asyncio.create_task(review(self._store, wanted))
+            task.add_done_callback(partial(self._ended, wanted))
+        return await asyncio.shield(task)
+
+    def _ended(self, wanted: Wanted, task: asyncio.Task[Review]) -> None:
+        del self._under_way[wanted]
+        if not task.cancelled():
+            task.exception()  # perhaps nobody is there any more to be told
 
 
 async def entries(

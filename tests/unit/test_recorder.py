@@ -10,6 +10,7 @@ import pytest
 from deepaas_core.domain.prediction_log import LogMode, LogRules, Wanted
 from deepaas_core.errors import StoreUnavailable
 from deepaas_core.serving.recorder import Recorder
+from deepaas_core.serving.reviewer import Reviewer
 from deepaas_core.serving.transcript import Seen
 from deepaas_core.settings import PredictionLog
 from deepaas_core.stores.memory_predictions import MemoryPredictionStore
@@ -170,3 +171,20 @@ async def test_the_oldest_entries_are_tidied_away():
     assert await requests(store) == ["r4", "r3"]
     tidying.cancel()
     await recorder.close(5)
+
+
+async def test_who_wants_the_same_review_at_the_same_moment_shares_it():
+    class Counting(MemoryPredictionStore):
+        looks = 0
+
+        async def statistics(self, wanted):
+            self.looks += 1
+            await asyncio.sleep(0.01)
+            return await super().statistics(wanted)
+
+    reviewer = Reviewer(store := Counting())
+    wanted = [Wanted(service="churn"), Wanted(service="churn"), Wanted(service="fraud")]
+    await asyncio.gather(*map(reviewer.review, wanted))
+    assert store.looks == 2
+    await reviewer.review(wanted[0])
+    assert store.looks == 3

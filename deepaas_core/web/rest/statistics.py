@@ -14,7 +14,7 @@ from aiohttp import web
 
 from deepaas_core import errors
 from deepaas_core.domain.prediction_log import Latency, Statistics
-from deepaas_core.serving.reviewer import Compared, Review, review
+from deepaas_core.serving.reviewer import Compared, Review
 from deepaas_core.web.keys import CATALOG, RECORDER, SERVICES
 from deepaas_core.web.rest import charts
 from deepaas_core.web.rest.answers import json_response
@@ -49,7 +49,7 @@ async def get_picture(request: web.Request) -> web.Response:
 async def _review(request: web.Request) -> tuple[str, Review]:
     wanted, recorder = read_wanted(request), request.app[RECORDER]
     await recorder.written()
-    found = await review(recorder.store, wanted)
+    found = await recorder.reviewer.review(wanted)
     if not found.statistics.total:
         model = request.match_info.get("model")
         if model is not None:
