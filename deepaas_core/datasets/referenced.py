@@ -26,6 +26,7 @@ class ReferencedRows:
 
     def __init__(self, connections: Connections, dataset: Dataset, table: sa.Table):
         self._connections, self._dataset, self._table = connections, dataset, table
+        self._of_one: dict[tuple[Key, Key], sa.Select[Any]] = {}
         self.columns: Mapping[str, ColumnType] = {column.name: kind_of(column.type) for column in table.columns}
 
     @classmethod
@@ -56,8 +57,7 @@ class ReferencedRows:
         found: dict[Key, list[Sequence[Any]]] = {tuple(key): [] for key in wanted}
         by_key = {key: given for key in found if (given := self._given(keys, key)) is not None}
         for some in _pieces(list(by_key), MAX_KEYS):
-            statement = self._statement(keys, [by_key[key] for key in some], columns)
-            for row in await self._fetch(statement):
+            for row in await self._fetch(*self._asking(keys, [by_key[key] for key in some], columns)):
                 values = [from_database(value) for value in row]
                 key = some[0] if len(some) == 1 else self._key(keys, values)
                 found[key].append(values[len(keys) :])
@@ -66,30 +66,44 @@ class ReferencedRows:
     async def close(self) -> None:
         """The connections belong to all datasets."""
 
-    async def _fetch(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    async def _fetch(self, statement: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
         """The rows of a query; one that finds its connection dead is asked once more by a new one."""
         try:
-            return await self._fetch_once(statement)
+            return await self._fetch_once(statement, values)
         except ConnectionUnavailable as error:
             if not was_lost(error):
                 raise
-        return await self._fetch_once(statement)
+        return await self._fetch_once(statement, values)
 
-    async def _fetch_once(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    async def _fetch_once(self, statement: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
         name = self._dataset.connection
         async with self._connections.connect(name, self._connections.timeout_s(name)) as connection:
             alone = await connection.execution_options(isolation_level="AUTOCOMMIT")  # no round trips around it
-            rows: Sequence[sa.Row[Any]] = (await alone.execute(statement)).all()
+            rows: Sequence[sa.Row[Any]] = (await alone.execute(statement, values)).all()
             return rows
 
-    def _statement(self, keys: Sequence[str], wanted: Sequence[Key], columns: Sequence[str]) -> sa.Select[Any]:
-        """The query for the rows of some keys: the columns of the key first, and enough rows of each."""
+    def _asking(
+        self, keys: Sequence[str], wanted: Sequence[Key], columns: Sequence[str]
+    ) -> tuple[sa.Select[Any], Mapping[str, Any]]:
+        """The query for the rows of some keys, and its values; that for one key is made once."""
+        if len(wanted) > 1:
+            return self._of_many(keys, wanted, columns), {}
+        asked = tuple(keys), tuple(columns)
+        if asked not in self._of_one:
+            on, shown = self._shown(keys, columns)
+            conditions = [column == sa.bindparam(f"key{at}", type_=_type(column)) for at, column in enumerate(on)]
+            self._of_one[asked] = sa.select(*shown).where(*conditions).limit(ENOUGH_ROWS)
+        return self._of_one[asked], {f"key{at}": value for at, value in enumerate(wanted[0])}
+
+    def _shown(self, keys: Sequence[str], columns: Sequence[str]) -> tuple[list[sa.Column[Any]], list[sa.Label[Any]]]:
+        """The columns of a key, and what is asked for: these first, then what is to be fetched."""
         on = [self._column(column) for column in keys]
         fetched = [self._column(column).label(f"v{at}") for at, column in enumerate(columns)]
-        labelled = [column.label(f"k{at}") for at, column in enumerate(on)]
-        if len(wanted) == 1:
-            conditions = [column == _bound(column, value) for column, value in zip(on, wanted[0], strict=True)]
-            return sa.select(*labelled, *fetched).where(*conditions).limit(ENOUGH_ROWS)
+        return on, [*(column.label(f"k{at}") for at, column in enumerate(on)), *fetched]
+
+    def _of_many(self, keys: Sequence[str], wanted: Sequence[Key], columns: Sequence[str]) -> sa.Select[Any]:
+        """The query for enough rows of each of some keys."""
+        on, shown = self._shown(keys, columns)
         padded = [*wanted, *[wanted[-1]] * (_power_of_two(len(wanted)) - len(wanted))]  # few statements to prepare
         if len(on) == 1:
             condition = on[0].in_(sa.bindparam("keys", [key for (key,) in padded], _type(on[0]), expanding=True))
@@ -97,9 +111,9 @@ class ReferencedRows:
             types = [_type(column) for column in on]
             condition = sa.tuple_(*on, types=types).in_(padded)
         number = sa.func.row_number().over(partition_by=on).label("n")
-        numbered = sa.select(*labelled, *fetched, number).where(condition).subquery()
-        shown = [column for column in numbered.columns if column.name != "n"]
-        return sa.select(*shown).where(numbered.columns.n <= ENOUGH_ROWS)
+        numbered = sa.select(*shown, number).where(condition).subquery()
+        wanted_columns = [column for column in numbered.columns if column.name != "n"]
+        return sa.select(*wanted_columns).where(numbered.columns.n <= ENOUGH_ROWS)
 
     def _column(self, name: str) -> sa.Column[Any]:
         try:
