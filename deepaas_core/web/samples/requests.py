@@ -14,7 +14,7 @@ from deepaas_core.domain.example import MAX_CHARS, example_of
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.service import Endpoint, EndpointKind, Query, Service
 from deepaas_core.domain.sql_query import SqlQuery
-from deepaas_core.errors import ModelNotReady
+from deepaas_core.errors import DeepaasError
 from deepaas_core.serving.services import Live
 from deepaas_core.web import openapi
 from deepaas_core.web.openapi.bodies import Declared
@@ -67,8 +67,8 @@ def arguments_of(live: Live, endpoint: Endpoint) -> Arguments | None:
     if not endpoint.targets:
         return None
     try:
-        return live.part(endpoint.name)[1].arguments.get(Capability.PREDICT)
-    except ModelNotReady:
+        return live.part(endpoint.name)[1].arguments.get(Capability.PREDICT, Arguments())
+    except DeepaasError:  # it may be stopped at any time
         return None
 
 
