@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
+import json
 import signal
 import sqlite3
 import threading
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deepaas_core.cli import main
 from tests.e2e.server import Server, until
 
 pytestmark = pytest.mark.e2e
@@ -92,3 +95,27 @@ def test_nothing_that_was_answered_is_missing_after_a_kill_if_answers_wait_for_t
     answered = ask_and_end(server, signal.SIGKILL)
     assert answered
     assert set(answered) - set(logged(server)) == set()
+
+
+def test_the_log_is_read_labelled_and_counted_on_the_command_line(server, capsys, tmp_path):
+    server.start("--prediction-log-log", "full")
+    requests = [server.predict("double", {"data": number}).headers["X-Request-ID"] for number in (1, 2)]
+
+    def command(*arguments):
+        code = main([*arguments, "--server", server.url])
+        return code, capsys.readouterr().out
+
+    code, said = command("log", "double", "--json")
+    assert code == 0
+    assert [entry["request"] for entry in json.loads(said)["predictions"]] == requests[::-1]
+    assert requests[0] in command("log", "--status", "2xx")[1]
+    assert command("log", "double", "--csv", str(tmp_path / "log.csv"))[0] == 0
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [row["number"] for row in csv.DictReader(file)] == ["4.0", "2.0"]
+    (tmp_path / "labels.csv").write_text(f"request,label\n{requests[0]},2\n{requests[1]},5\nnone,1\n")
+    assert command("log", "label", str(tmp_path / "labels.csv")) == (0, "2 labelled, 1 not in the log\n")
+    seen = json.loads(command("log", "statistics", "double", "--json")[1])
+    assert seen["labels"]["classification"]["accuracy"] == 0.5
+    assert "1.0" in command("log", "statistics", "double")[1]
+    assert command("log", "statistics", "other")[0] == 4
+    assert command("log", "--status", "many")[0] == 1
