@@ -124,14 +124,17 @@ class Recorder:
         return kept
 
     async def room(self) -> None:
-        """Wait, for a while at most, until there is room for very many entries."""
-        if 2 * len(self._waiting) < self._settings.max_waiting and self._size < self._settings.max_waiting_mb * 2**19:
-            return
-        self._room.clear()
-        if self._away_since is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(ROOM_TIMEOUT_S):
+        """Wait, for a while at most, until some hundreds of entries will surely not be too many."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ROOM_TIMEOUT_S):
+                while self._is_half_full and self._away_since is None:
+                    self._room.clear()
                     await self._room.wait()
+
+    @property
+    def _is_half_full(self) -> bool:
+        settings = self._settings
+        return 2 * len(self._waiting) >= settings.max_waiting or self._size >= settings.max_waiting_mb * 2**19
 
     async def written(self) -> None:
         """Wait, for a moment at most, until what has been noted so far is in the log."""

@@ -31,6 +31,8 @@ from deepaas_core.web.problems import status_of
 #: What a caller wants to find in the log again, as JSON.
 CONTEXT = istr("X-Context")
 MAX_CONTEXT_CHARS = 8192
+#: Rows that are noted in one go.
+AT_ONCE = 250
 CLIENT_GONE = 499
 _NO_ARGUMENTS = Arguments()
 
@@ -118,15 +120,17 @@ class Recording:
         if self._single and (scored.error is not None or (scored.portion is not None and scored.portion.refused)):
             return  # its error is that of the request
         self._has_rows = True
-        await self._recorder.room()
         few = len(scored.records) <= FEW
         seen = (
             _rows(self._seen, scored, self._single)
             if few
             else await asyncio.to_thread(_rows, self._seen, scored, self._single)
         )
-        waiting = [self._recorder.note(one) for one in seen if self._recorder.chooses(one.rules)]
-        kept = [future for future in waiting if future is not None]
+        chosen = [one for one in seen if self._recorder.chooses(one.rules)]
+        kept = []
+        for start in range(0, len(chosen), AT_ONCE):
+            await self._recorder.room()  # what a file brings would be too much at once
+            kept += [future for one in chosen[start : start + AT_ONCE] if (future := self._recorder.note(one))]
         if kept:
             await asyncio.gather(*kept)
 

@@ -40,7 +40,7 @@ script = "score.py:add"
 @pytest.fixture
 async def client(serve):
     """A server on which the service is live."""
-    client = await serve()
+    client = await serve("--prediction-log-max-waiting", "600")
     zipped = {"Content-Type": "application/zip"}
     published = await client.post(f"{SERVICE}/generations", data=packed(CODE, DEFINITION), headers=zipped)
     assert published.status == 201, await published.text()
