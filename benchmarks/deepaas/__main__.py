@@ -81,7 +81,8 @@ def page(sections: list[str], differing: int, count: int) -> str:
         "everywhere else the [API](../reference/deepaas-api.md) is the same.\n\nThis page is made by "
         "`python -m benchmarks.deepaas`, which installs the real one in an environment of its own and fails if ours "
         f"answers differently.\nIt also sends the {count} requests of our tests to both; {count - differing} get equal "
-        "answers, and the others differ in the ways that are shown here.\n"
+        "answers. The others are an object in a query or a form,\n"
+        "plain or nested, which DEEPaaS refuses, and a date in a result, which it cannot send; both are shown here.\n"
     )
     head = f"# DEEPaaS {DEEPAAS.version()} and deepaas_core side by side\n"
     return "\n".join([head, introduction, *sections, "## What is not shown", "", ELSEWHERE, ""])

@@ -112,6 +112,44 @@ def test_a_file_may_have_comments_other_sections_and_long_values(config: Any) ->
 
 
 @pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ("a${workers}.log", "a3.log"),
+        ("$workers-$$x-\\$y-$1-${a", "3-$x-$y-$1-${a"),
+        ("'$workers'", "3"),
+        ("$base_path/${warm}.", "/p3x/True."),
+        ("${listen_port}$log_dir", "5000"),
+        ("$model_name", "photos"),
+    ],
+)
+def test_a_value_may_hold_the_values_of_other_options(config: Any, text: str, file: str) -> None:
+    lines = f"[DEFAULT]\nlog_file = {text}\nbase_path = /p${{workers}}x\nworkers = 3\n"
+    found = said("--config-file", config(lines), DEEPAAS_V2_MODEL="photos")
+    assert found.values["log_file"] == file
+
+
+def test_it_is_the_value_that_counts_in_the_end_which_is_put_in(config: Any) -> None:
+    file = ("--config-file", config("[DEFAULT]\nlisten_port = ${workers}0\nworkers = 1\nlog_file = a\n"))
+    assert settings(*file, "--workers", "2").web.port == 20
+    assert settings(*file, OS_DEFAULT__WORKERS="3").web.port == 30
+    assert settings(*file, "--base-path", "/$workers", OS_DEFAULT__LOG_FILE="b$workers").web.base_path == "/1"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("log_file = $nope\nnope = 1\n", r"deepaas\.conf: log_file refers to \$nope, which is no option"),
+        ("log_file = $other.name\n[other]\nname = n\n", r"refers to \$other\.name"),
+        ("log_file = $log_dir\nlog_dir = $log_file\n", "refers to itself: log_file -> log_dir -> log_file"),
+        ("listen_port = $listen_ip\n", "listen_port must be a whole number from 0 to 65535, not '127.0.0.1'"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told(config: Any, text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        said("--config-file", config(f"[DEFAULT]\n{text}"))
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("listen_port = 1\n", "expected .DEFAULT."),

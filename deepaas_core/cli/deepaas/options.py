@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from deepaas_core import __version__
+from deepaas_core.cli.deepaas.substituting import Text, Values
 from deepaas_core.errors import SettingsError
 
 PREFIX = "OS_DEFAULT__"
@@ -35,6 +36,7 @@ class Option:
         also: Other spellings of it on the command line.
         least: Of a number.
         most: Of a number.
+        variable: Of the environment; has a value for it that everything else beats.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Option:
     also: tuple[str, ...] = ()
     least: int | None = None
     most: int | None = None
+    variable: str = ""
 
     @property
     def key(self) -> str:
@@ -89,7 +92,8 @@ SERVING = (
            "number", 0),
     Option("debug-endpoint", "show at /v2/debug/ what the server and the models print", "switch", False),
     Option("doc-endpoint", "show Swagger UI at /api", "switch", True),
-    Option("model-name", "the model to use (default: DEEPAAS_V2_MODEL, else all that are installed)"),
+    Option("model-name", "the model to use (default: DEEPAAS_V2_MODEL, else all that are installed)",
+           variable="DEEPAAS_V2_MODEL"),
     Option("predict-endpoint", "let clients predict", "switch", True),
     Option("train-endpoint", "let clients train", "switch", True),
     Option("warm", "call warm() of the models before they are used", "switch", True),
@@ -159,28 +163,36 @@ class Parser:
         older, mine = self._older.parse_known_args(mine)
         given = self._parser.parse_args(mine)
         files = _files(self._program, given.config_file, given.config_dir, environ)
-        values: dict[str, Any] = {}
+        texts: dict[str, Text | bool] = {}
         unknown: list[str] = []
+        for option in self._options.values():
+            if option.variable in environ:
+                texts[option.key] = Text(environ[option.variable], option.variable)
         for path in files:
             for name, text in _read(path):
-                option = self._options.get(name.replace("-", "_"))
-                if option is None:
-                    unknown.append(f"{name} ({path})")
+                key = name.replace("-", "_")
+                if key in self._options:
+                    texts[key] = Text(text, f"{path}: {name}")
                 else:
-                    values[option.key] = option.read(text, f"{path}: {name}")
+                    unknown.append(f"{name} ({path})")
+        typed = set()
         for option in self._options.values():
             sent = getattr(older if not option.help else given, option.key)
-            if sent is not None:
-                values[option.key] = sent if isinstance(sent, bool) else self._typed(option, sent)
             variable = PREFIX + option.key.upper()
             if variable in environ:
-                values[option.key] = option.read(environ[variable], variable)
-        return Said(values, rest, unknown)
+                texts[option.key] = Text(environ[variable], variable)
+            elif sent is not None:
+                texts[option.key] = sent if isinstance(sent, bool) else Text(sent, f"--{option.name}")
+                typed.add(option.key)
+        values = Values(self._options, texts)
+        return Said({key: self._value(values, key, key in typed) for key in texts}, rest, unknown)
 
-    def _typed(self, option: Option, text: str) -> Any:
+    def _value(self, values: Values, key: str, typed: bool) -> Any:
         try:
-            return option.read(text, f"--{option.name}")
+            return values.read(key)
         except SettingsError as error:
+            if not typed:
+                raise
             self.misunderstood(str(error))
 
     def misunderstood(self, text: str) -> NoReturn:

@@ -49,7 +49,7 @@ def settings_of(said: Said, environ: Mapping[str, str]) -> Settings:
         "web.max_body_mb": size and size / MIB,
         "web.max_upload_mb": size and size / MIB,
         "web.show_model_errors": values.get("debug"),
-        "models.only": _model(values, environ),
+        "models.only": (values["model_name"],) if values.get("model_name") else None,
         "workers.count": workers,
         "workers.warm": values.get("warm"),
         "training.max_concurrent_runs_per_model": trainings,
@@ -75,11 +75,6 @@ def _defaults(values: Mapping[str, Any], trainings: int | None, environ: Mapping
         # Several of them run on one machine, told apart by their ports.
         "store.data_dir": Settings.load((), environ).store.data_dir / "deepaas-run" / str(port),
     }
-
-
-def _model(values: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[str, ...] | None:
-    name = values.get("model_name", environ.get("DEEPAAS_V2_MODEL"))
-    return (name,) if name else None
 
 
 def _log_file(values: Mapping[str, Any]) -> str | None:
