@@ -24,6 +24,7 @@ from deepaas_core.cli.exits import Exit
 from deepaas_core.cli.server import Refused, Server, call_arguments, in_path, talk, value
 from deepaas_core.cli.showing import duration
 from deepaas_core.cli.terminal import Terminal, harmless
+from deepaas_core.domain.deployment import percent
 from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.errors import SettingsError
 from deepaas_core.publishing import archive, definition
@@ -174,7 +175,7 @@ def generations(given: argparse.Namespace) -> int:
         rows = [
             (
                 one["version"],
-                f"{one['share']:.0%}" if one["share"] else "-",
+                percent(one["share"]) if one["share"] else "-",
                 one["state"],
                 one["created_at"][:19].replace("T", " "),
                 one["digest"][:12],
@@ -431,7 +432,7 @@ async def _finish(server: Server, rollout: dict[str, Any], given: argparse.Names
         print(f"deepaas-core: {harmless(rollout['reason'])}", file=sys.stderr)
         print(f"Live as before: {_shown(rollout['before']) or 'nothing'}", file=sys.stderr)
     elif rollout["state"] == "live":
-        print(f"{name}: {_shown(rollout['shares'])} is live.")
+        print(f"{name}: {_shown(rollout['shares'])} {'is' if len(rollout['shares']) == 1 else 'are'} live.")
         await _print_sample(server, given, name)
     else:
         print(f"{name}: rollout {rollout['id']} goes on ({rollout['state']}).")
@@ -479,7 +480,8 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def _shown(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{version} {share:.4g}" if share < 1 else version for version, share in shares.items())
+    parts = shares.items()
+    return ", ".join(f"{version} {percent(share)}" if len(parts) > 1 else version for version, share in parts)
 
 
 def _names(things: Sequence[Mapping[str, Any]]) -> str:

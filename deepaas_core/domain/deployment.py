@@ -171,6 +171,11 @@ def share_complaints(shares: Mapping[str, Any], known: Collection[str]) -> Seque
     return complaints
 
 
+def percent(share: float) -> str:
+    """A share as people read it: ``30 %``, ``0.25 %``."""
+    return f"{share:.4%}".rstrip("%").rstrip("0").rstrip(".") + " %"
+
+
 def dispatch(shares: Mapping[str, float], key: str | None = None) -> str:
     """Choose the version that answers a request.
 

@@ -30,7 +30,7 @@ from deepaas_core.domain.automation import (
     named,
     shared,
 )
-from deepaas_core.domain.deployment import Deployment, Generation, RolloutState
+from deepaas_core.domain.deployment import Deployment, Generation, RolloutState, percent
 from deepaas_core.domain.drift import drifted
 from deepaas_core.domain.model import SERVICE_GROUP, Capability, Environment, Model, Source
 from deepaas_core.domain.prediction_log import Wanted
@@ -423,7 +423,7 @@ class Automator:
         assert automation.deploy is not None
         live = self._services.standing(service).deployment.shares
         shares = shared(live, version, automation.deploy)
-        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        told = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
         if dict(live) != shares:
             rollout = await self._deployer.deploy(service, shares)
             while not rollout.state.over:

@@ -126,6 +126,7 @@ class Catalog:
         self._make_executor, self._inspect = make_executor, inspect
         self._change = asyncio.Event()
         self._entries: dict[str, Entry] = {}
+        self._leaving: set[Entry] = set()
         for source in sources:
             self._put(source, model_dirs.get(source.name))
 
@@ -252,7 +253,9 @@ class Catalog:
         self._entries = {each: other for each, other in self._entries.items() if other is not entry}
         self._changed(entry)
         entry.silence()  # there may be another one of this name while it stops
+        self._leaving.add(entry)  # for close, should nobody wait for this to the end
         await entry.executor.close(drain_s)
+        self._leaving.discard(entry)
 
     def complain(self, problems: Iterable[Problem]) -> None:
         """List other models than before that are declared and cannot be offered."""
@@ -261,7 +264,8 @@ class Catalog:
 
     async def close(self, drain_s: float) -> None:
         """Stop every model, letting what has begun finish within ``drain_s`` seconds."""
-        await asyncio.gather(*(entry.executor.close(drain_s) for entry in self._entries.values()))
+        entries = (*self._entries.values(), *self._leaving)
+        await asyncio.gather(*(entry.executor.close(drain_s) for entry in entries))
 
     def watch(self, watcher: Watcher) -> None:
         """Call somebody after each change of a model."""

@@ -60,7 +60,7 @@ def test_a_folder_is_published_deployed_split_and_rolled_back(server: Server, fo
     said = command(server, "deploy", str(folder))
     assert "v2 is live" in said
     assert "curl" in said
-    assert "v1 0.3, v2 0.7 is live" in command(server, "split", "churn", "v1=0.3", "v2=0.7")
+    assert "v1 30 %, v2 70 % are live" in command(server, "split", "churn", "v1=0.3", "v2=0.7")
     assert "v2 is live" in command(server, "rollback", "churn")
     listed = json.loads(command(server, "generations", "churn", "--json"))["generations"]
     assert [(each["version"], each["share"]) for each in listed] == [("v1", 0.0), ("v2", 1.0)]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from deepaas_core.domain.deployment import dispatch
+from deepaas_core.domain.deployment import dispatch, percent
 
 
 def test_callers_without_a_key_are_spread_by_the_shares() -> None:
@@ -33,3 +33,10 @@ def test_a_version_without_a_share_gets_nothing() -> None:
     assert {dispatch({"v1": 0, "v2": 1}, str(key)) for key in range(100)} == {"v2"}
     with pytest.raises(ValueError, match="no share"):
         dispatch({"v1": 0})
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.7, "70 %"), (1.0, "100 %"), (0.0025, "0.25 %"), (0.99999, "99.999 %"), (1 / 3, "33.3333 %")]
+)
+def test_shares_are_shown_as_people_read_them(share: float, shown: str) -> None:
+    assert percent(share) == shown

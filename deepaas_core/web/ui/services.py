@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from deepaas_core.domain.access import Right
 from deepaas_core.domain.arguments import Arguments
-from deepaas_core.domain.deployment import Generation
+from deepaas_core.domain.deployment import Generation, percent
 from deepaas_core.domain.example import MAX_CHARS, body_of, sent_to
 from deepaas_core.domain.service import Endpoint, EndpointKind
 from deepaas_core.executors.base import ExecutorState
@@ -176,7 +176,7 @@ def _shares(standing: Standing) -> tuple[Share, ...]:
         start = 0.0
         largest_first = sorted(standing.deployment.shares.items(), key=lambda item: -item[1])
         for shade, (version, share) in enumerate(largest_first, 1):
-            yield Share(version, f"{share:.4%}".rstrip("%").rstrip("0").rstrip(".") + " %", start, share * 100, shade)
+            yield Share(version, percent(share), start, share * 100, shade)
             start += share * 100
 
     return tuple(share for share in made() if share.width > 0)
