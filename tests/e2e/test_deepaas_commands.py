@@ -10,12 +10,14 @@ import subprocess
 import sys
 import textwrap
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from deepaas_core.cli.deepaas import methods, predict, run
+from tests.commands import Done, Main, run_here
 from tests.e2e.server import until
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +65,8 @@ MODEL = """
     """
 ONLY_PREDICT = "def predict(**given):\n        return {'given': given}"
 
+COMMANDS: dict[str, Main] = {"deepaas-run": run.main, "deepaas-cli": methods.main, "deepaas-predict": predict.main}
+
 pytestmark = pytest.mark.e2e
 
 
@@ -80,25 +84,27 @@ class Box:
         (info / "entry_points.txt").write_text(f"[deepaas.v2.model]\n{name} = model_{name}\n")
         (self.folder / "site" / f"model_{name}.py").write_text(textwrap.dedent(code))
 
+    def __call__(self, command: str, *argv: str, **environ: str) -> Done:
+        """Run a command until it ends."""
+        return run_here(COMMANDS[command], argv, self._environ(environ), self.folder, self.folder / "site")
+
     def start(self, command: str, *argv: str, **environ: str) -> subprocess.Popen[str]:
-        """Run a command; the models of the developer's own environment are not meant."""
-        module = {"deepaas-run": "run", "deepaas-cli": "methods", "deepaas-predict": "predict"}[command]
-        code = f"import sys; from deepaas_core.cli.deepaas.{module} import main; sys.exit(main())"
-        path = os.pathsep.join((str(self.folder / "site"), str(ROOT)))
-        known = {name: text for name, text in os.environ.items() if not name.startswith(("DEEPAAS_", "OS_DEFAULT__"))}
+        """Start a command as a process of its own."""
+        code = f"import sys; from {COMMANDS[command].__module__} import main; sys.exit(main())"
         return subprocess.Popen(
             [sys.executable, "-c", code, *argv],
-            env={**known, "PYTHONPATH": path, "HOME": str(self.folder), "DEEPAAS_V2_MODEL": "m", **environ},
+            env=self._environ(environ),
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def __call__(self, command: str, *argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(command, *argv, **environ)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+    def _environ(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The variables of a command; the models of the developer's own environment are not meant."""
+        known = {name: text for name, text in os.environ.items() if not name.startswith(("DEEPAAS_", "OS_DEFAULT__"))}
+        path = os.pathsep.join((str(self.folder / "site"), str(ROOT)))
+        return {**known, "PYTHONPATH": path, "HOME": str(self.folder), "DEEPAAS_V2_MODEL": "m", **given}
 
 
 @pytest.fixture
@@ -141,9 +147,10 @@ def test_deepaas_cli_trains_and_tells_as_the_api_does(box: Box) -> None:
 
 
 def test_deepaas_cli_without_a_method_gives_the_metadata(box: Box) -> None:
-    done = box("deepaas-cli")
-    assert (done.returncode, json.loads(done.stdout)["author"]) == (0, "A. N. Author")
-    assert "return: {" in done.stderr
+    process = box.start("deepaas-cli")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["author"]) == (0, "A. N. Author")
+    assert "return: {" in err
 
 
 def test_deepaas_cli_needs_neither_function_for_arguments(box: Box) -> None:

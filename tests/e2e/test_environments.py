@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from deepaas_core import cli
+from tests.commands import Done, run_here
 from tests.e2e.server import Server, until
 
 MODEL = """
@@ -76,26 +78,22 @@ def wheel(folder: Path, model: str) -> Path:
     return path
 
 
-def other_python(version: str) -> str:
-    """A Python of this version on this machine, or the test is left out."""
-    candidates = [*Path("~/.pyenv/versions").expanduser().glob(f"{version}.*/bin/python"), f"python{version}"]
-    for candidate in candidates:
-        with_venv = [str(candidate), "-c", "import sys, venv; print(*sys.version_info[:2], sep='.')"]
-        if shutil.which(candidate):
+def other_pythons() -> dict[str, str]:
+    """The other versions of Python on this machine, by their names for a model."""
+    found = {}
+    for minor in (9, 10, 12, 13):
+        installed = Path("~/.pyenv/versions").expanduser().glob(f"3.{minor}.*/bin/python")
+        for candidate in filter(shutil.which, [*map(str, installed), f"python3.{minor}"]):
+            with_venv = [candidate, "-c", "import sys, venv; print(*sys.version_info[:2], sep='.')"]
             said = subprocess.run(with_venv, capture_output=True, text=True, check=False)
-            if said.stdout.strip() == version:
-                return str(candidate)
-    pytest.skip(f"there is no Python {version} here")
+            if said.stdout.strip() == f"3.{minor}":
+                found[f"on_3_{minor}"] = candidate
+    return found or pytest.skip("there is no other Python here")
 
 
-def command(*arguments: str, data: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "deepaas_core", *arguments, "--data-dir", str(data)],
-        env={**os.environ, "COLUMNS": "200", **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def command(*arguments: str, data: Path, **variables: str) -> Done:
+    environ = {**os.environ, "COLUMNS": "200", **variables}
+    return run_here(cli.main, [*arguments, "--data-dir", str(data)], environ, data.parent)
 
 
 def trained(server: Server, location: str) -> dict[str, object]:
@@ -127,15 +125,18 @@ def test_a_model_runs_in_its_own_environment(server: Server, tmp_path: Path):
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("version", ["3.9", "3.10", "3.12", "3.13"])
-def test_a_model_runs_in_another_python(server: Server, tmp_path: Path, version: str):
-    folder = environment(tmp_path / "other", other_python(version))
-    server.start("--environment", str(folder), "--model", "plant")
-    assert server.ask("/api/v1/models/plant/predict", {}).json["prediction"][:3] == [str(folder), version, True]
-    refused = server.ask("/api/v1/models/plant/predict", {"what": "refuse"})
-    assert (refused.status, refused.json["detail"]) == (404, "no such plant")
-    run = trained(server, server.ask("/api/v1/models/plant/train", {}).headers["Location"])
-    assert (run["state"], run["result"]) == ("succeeded", str(folder))
+def test_models_run_in_other_pythons(server: Server, tmp_path: Path):
+    folders = {model: environment(tmp_path / model, python, model) for model, python in other_pythons().items()}
+    asked = [word for model, folder in folders.items() for word in ("--environment", str(folder), "--model", model)]
+    server.start(*asked)
+    runs = {model: server.ask(f"/api/v1/models/{model}/train", {}).headers["Location"] for model in folders}
+    for model, folder in folders.items():
+        prediction = server.ask(f"/api/v1/models/{model}/predict", {}).json["prediction"]
+        assert prediction[:3] == [str(folder), model.removeprefix("on_").replace("_", "."), True]
+        refused = server.ask(f"/api/v1/models/{model}/predict", {"what": "refuse"})
+        assert (refused.status, refused.json["detail"]) == (404, "no such plant")
+        run = trained(server, runs[model])
+        assert (run["state"], run["result"]) == ("succeeded", str(folder))
 
 
 @pytest.mark.e2e

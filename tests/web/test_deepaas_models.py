@@ -2,7 +2,6 @@
 
 import io
 
-import pytest
 from aiohttp import FormData
 
 OLDEST = """
@@ -232,21 +231,22 @@ DRAWING = """
 """
 
 
-@pytest.mark.parametrize("location", ["", "location='headers'"])
-@pytest.mark.parametrize(
-    "accept, media_type, body",
-    [
-        ("*/*", "application/json", b'{"accept":"application/json"}'),
-        ("text/*;q=0.5, application/json;q=0.1", "text/plain", b"text"),
-        ("image/webp, image/png", "image/png", b"\x89PNG\r\n\x1a\n..."),
-        ("application/pdf", "application/pdf", b"%PDF-"),
-    ],
-)
-async def test_the_answer_has_the_media_type_that_the_request_accepts(serve, location, accept, media_type, body):
-    client = await serve(drawing=DRAWING.replace("LOCATION", location))
-    response = await client.post("/api/v1/models/drawing/predict", headers={"Accept": accept})
-    assert response.content_type == media_type
-    assert body in await response.read()
+NEGOTIATED = [
+    ("*/*", "application/json", b'{"accept":"application/json"}'),
+    ("text/*;q=0.5, application/json;q=0.1", "text/plain", b"text"),
+    ("image/webp, image/png", "image/png", b"\x89PNG\r\n\x1a\n..."),
+    ("application/pdf", "application/pdf", b"%PDF-"),
+]
+
+
+async def test_the_answer_has_the_media_type_that_the_request_accepts(serve):
+    headed = DRAWING.replace("LOCATION", "location='headers'")
+    client = await serve(drawing=DRAWING.replace("LOCATION", ""), headed=headed)
+    for model in ("drawing", "headed"):
+        for accept, media_type, body in NEGOTIATED:
+            response = await client.post(f"/api/v1/models/{model}/predict", headers={"Accept": accept})
+            assert response.content_type == media_type, (model, accept)
+            assert body in await response.read(), (model, accept)
 
 
 async def test_the_argument_accept_outranks_the_header(serve):
@@ -262,10 +262,9 @@ async def test_the_argument_accept_outranks_the_header(serve):
 
 async def test_a_model_that_asks_for_the_header_is_never_called_for_what_it_cannot_give(serve):
     headers = {"Accept": "audio/ogg"}
-    client = await serve(drawing=DRAWING.replace("LOCATION", "location='headers'"))
-    response = await client.post("/api/v1/models/drawing/predict", headers=headers)
-    assert response.status == 406
-    client = await serve(drawing=DRAWING.replace("LOCATION", ""))
+    headed = DRAWING.replace("LOCATION", "location='headers'")
+    client = await serve(drawing=DRAWING.replace("LOCATION", ""), headed=headed)
+    assert (await client.post("/api/v1/models/headed/predict", headers=headers)).status == 406
     response = await client.post("/api/v1/models/drawing/predict", headers=headers)
     assert (await response.json())["prediction"] == {"accept": "application/json"}
 
@@ -286,39 +285,42 @@ async def test_a_required_media_type_comes_from_the_header(serve):
     assert (await response.json())["prediction"] == "application/json"
 
 
-@pytest.mark.parametrize(
-    "raised, status, told",
-    [
-        ("HTTPNotFound(text='no nine')", 404, "no nine"),
-        ("HTTPBadRequest(reason='no ten')", 400, "no ten"),
-        ("HTTPBadRequest(reason=NotImplementedError())", 400, "NotImplementedError"),
-        ("HTTPConflict()", 409, "Conflict"),
-        ("HTTPServiceUnavailable(reason='later')", 503, "later"),
-        ("exceptions.BadRequest('no eleven')", 400, "no eleven"),
-        ("exceptions.HTTPException(response=Given('no coffee', 409))", 409, "no coffee"),
-        ("exceptions.ImATeapot()", 418, "This server is a teapot, not a coffee machine"),
-        ("Starlette(451, 'no twelve')", 451, "no twelve"),
-    ],
-)
-async def test_an_http_exception_is_told_in_its_own_words(serve, raised, status, told):
-    code = f"""
-        from aiohttp.web import *
-        from werkzeug import exceptions
-        from werkzeug.wrappers import Response as Given
+REFUSING = """
+    import marshmallow, webargs
+    from aiohttp.web import *
+    from werkzeug import exceptions
+    from werkzeug.wrappers import Response as Given
 
-        class HTTPException(Exception):
-            def __init__(self, status_code, detail):
-                self.status_code, self.detail = status_code, detail
+    class HTTPException(Exception):
+        def __init__(self, status_code, detail):
+            self.status_code, self.detail = status_code, detail
 
-        Starlette = HTTPException
+    Starlette = HTTPException
 
-        def predict(**kwargs):
-            raise {raised}
-    """
-    client = await serve(refusing=code)
-    response = await client.post("/api/v1/models/refusing/predict")
-    document = await response.json()
-    assert (response.status, document["type"], document["detail"]) == (status, "/problems/model-refusal", told)
+    def predict(raised: str):
+        raise eval(raised)
+"""
+REFUSED = {
+    "HTTPNotFound(text='no nine')": (404, "no nine"),
+    "HTTPBadRequest(reason='no ten')": (400, "no ten"),
+    "HTTPBadRequest(reason=NotImplementedError())": (400, "NotImplementedError"),
+    "HTTPConflict()": (409, "Conflict"),
+    "HTTPServiceUnavailable(reason='later')": (503, "later"),
+    "exceptions.BadRequest('no eleven')": (400, "no eleven"),
+    "exceptions.HTTPException(response=Given('no coffee', 409))": (409, "no coffee"),
+    "exceptions.ImATeapot()": (418, "This server is a teapot, not a coffee machine"),
+    "Starlette(451, 'no twelve')": (451, "no twelve"),
+}
+
+
+async def test_an_http_exception_is_told_in_its_own_words(serve):
+    client, seen = await serve(refusing=REFUSING), {}
+    for raised in REFUSED:
+        response = await client.post("/api/v1/models/refusing/predict", json={"raised": raised})
+        document = await response.json()
+        assert document["type"] == "/problems/model-refusal", document
+        seen[raised] = (response.status, document["detail"])
+    assert seen == REFUSED
 
 
 async def test_an_http_exception_while_fetching_is_still_the_models_word(serve):
@@ -328,19 +330,15 @@ async def test_an_http_exception_while_fetching_is_still_the_models_word(serve):
     assert (response.status, (await response.json())["detail"]) == (400, "no picture")
 
 
-@pytest.mark.parametrize(
-    "raised",
-    [
+async def test_a_validation_error_of_the_model_is_about_the_input(serve):
+    client = await serve(refusing=REFUSING)
+    for raised in (
         "marshmallow.ValidationError({'top': ['too high']})",
         "webargs.ValidationError('too high', field_name='top')",
-    ],
-)
-async def test_a_validation_error_of_the_model_is_about_the_input(serve, raised):
-    code = f"import marshmallow, webargs\n\ndef predict(**kwargs):\n    raise {raised}\n"
-    client = await serve(refusing=code)
-    response = await client.post("/api/v1/models/refusing/predict")
-    assert response.status == 422
-    assert [error["detail"] for error in (await response.json())["errors"]] == ["too high"]
+    ):
+        response = await client.post("/api/v1/models/refusing/predict", json={"raised": raised})
+        assert response.status == 422
+        assert [error["detail"] for error in (await response.json())["errors"]] == ["too high"]
 
 
 ODD = """
@@ -395,32 +393,31 @@ ODD = """
 """
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {"what": "HTTPException()"},
-        {"what": "ValidationError()"},
-        {"what": "SystemExit(0)"},
-        {"what": "KeyboardInterrupt()"},
-        {"what": "GeneratorExit()"},
-        {"what": "StopIteration()"},
-        {"what": "Response()"},
-        {"what": "Unreadable()"},
-        {"what": "Unreadable()", "accept": "text/plain"},
-        {"what": "(lambda: (yield sys.exit(5)))()"},
-        {"what": "os._exit(6)"},
-        {"leave": "1"},
-    ],
-    ids=str,
-)
-async def test_nothing_that_a_model_raises_hangs_it(serve, request_):
+HANGING = [
+    {"what": "HTTPException()"},
+    {"what": "ValidationError()"},
+    {"what": "SystemExit(0)"},
+    {"what": "KeyboardInterrupt()"},
+    {"what": "GeneratorExit()"},
+    {"what": "StopIteration()"},
+    {"what": "Response()"},
+    {"what": "Unreadable()"},
+    {"what": "Unreadable()", "accept": "text/plain"},
+    {"what": "(lambda: (yield sys.exit(5)))()"},
+    {"what": "os._exit(6)"},
+    {"leave": "1"},
+]
+
+
+async def test_nothing_that_a_model_raises_hangs_it(serve):
     client = await serve(odd=ODD)
-    response = await client.post("/api/v1/models/odd/predict", json=request_)
-    assert response.status == 500
-    told = (await response.json())["type"]
-    assert told in ("/problems/model-failure", "/problems/model-crashed", "/problems/unencodable-result")
-    response = await client.post("/api/v1/models/odd/predict", json={})
-    assert (await response.json())["prediction"] == "fine"
+    for sent in HANGING:
+        response = await client.post("/api/v1/models/odd/predict", json=sent)
+        assert response.status == 500, sent
+        told = (await response.json())["type"]
+        assert told in ("/problems/model-failure", "/problems/model-crashed", "/problems/unencodable-result"), sent
+        response = await client.post("/api/v1/models/odd/predict", json={})
+        assert (await response.json())["prediction"] == "fine", sent
 
 
 FIRST_WITH_FLASK = """
@@ -448,26 +445,23 @@ FIRST_WITH_FLASK = """
 """
 
 
-@pytest.mark.parametrize(
-    "kind, status, expected",
-    [
-        ("pair", 404, "no such label"),
-        ("text", 503, "not today"),
-        ("fine", 200, {"label": "cat"}),
-        ("json", 200, {"label": "dog"}),
-        ("refused", 403, "not you"),
-        ("list", 200, [1, 404]),
-    ],
-)
-async def test_a_model_of_the_first_generation_may_answer_as_flask_wants_it(serve, kind, status, expected):
-    client = await serve(first=FIRST_WITH_FLASK)
-    response = await client.post("/api/v1/models/first/predict/data", json={"data": "x", "kind": kind})
-    document = await response.json()
-    assert (response.status, document.get("prediction", document.get("detail"))) == (status, expected)
+FLASK_ANSWERS = {
+    "pair": (404, "no such label"),
+    "text": (503, "not today"),
+    "fine": (200, {"label": "cat"}),
+    "json": (200, {"label": "dog"}),
+    "refused": (403, "not you"),
+    "list": (200, [1, 404]),
+}
 
 
-async def test_a_response_of_flask_is_sent_as_it_is(serve):
-    client = await serve(first=FIRST_WITH_FLASK)
+async def test_a_model_of_the_first_generation_may_answer_as_flask_wants_it(serve):
+    client, seen = await serve(first=FIRST_WITH_FLASK), {}
+    for kind in FLASK_ANSWERS:
+        response = await client.post("/api/v1/models/first/predict/data", json={"data": "x", "kind": kind})
+        document = await response.json()
+        seen[kind] = (response.status, document.get("prediction", document.get("detail")))
+    assert seen == FLASK_ANSWERS
     response = await client.post("/api/v1/models/first/predict/data", json={"data": "x", "kind": "png"})
     assert (response.status, response.content_type, await response.read()) == (200, "image/png", b"pixels")
 
