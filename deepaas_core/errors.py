@@ -71,7 +71,13 @@ from dataclasses import dataclass
 
 
 class DeepaasError(Exception):
-    """Something went wrong."""
+    """Something went wrong.
+
+    Attributes:
+        issues: What of a request is to blame, where that is known.
+    """
+
+    issues: tuple[Issue, ...] = ()
 
     @classmethod
     def title(cls) -> str:

@@ -13,6 +13,7 @@ from deepaas_core.domain.service import NAME, NAME_EXPECTED
 from deepaas_core.errors import SettingsError
 from deepaas_core.publishing.archive import files_of
 from deepaas_core.publishing.grammar import FILE
+from deepaas_core.publishing.scripts import look_into
 
 #: A folder with more than this is hardly that of one script.
 MAX_FILES, MAX_BYTES = 1000, 2 * 2**30
@@ -30,13 +31,16 @@ def stage_script(script: Path, function: str, name: str, workers: Mapping[str, A
         into: The folder to be made; its files are links to those of the script's folder.
 
     Raises:
-        SettingsError: There is no such script, or too much beside it.
+        SettingsError: There is no such script, or no such function in it, or too much beside it.
     """
     if not script.is_file():
         raise SettingsError(f"There is no script {script}.")
     if not NAME.fullmatch(name):
         raise SettingsError(f"{name!r} cannot be the name of a service ({NAME_EXPECTED}).")
     folder = script.absolute().parent
+    found = look_into(folder, script.name)
+    if found.faults or found.complaint(function):
+        raise SettingsError(found.complaint(function) or "\n".join(map(str, found.faults)))
     if folder in (Path.home(), Path("/")):
         raise SettingsError(f"All of {folder} would be published; put {script.name} into a folder of its own.")
     into.mkdir()

@@ -29,6 +29,8 @@ FEW = 50
 AHEAD = 3
 #: A table's first call is small, since nobody knows how long a row takes; the next ones aim at this.
 FIRST_ROWS, GOOD_CALL_S = 50, 0.5
+#: Rows that are named at most when a request is refused because of them.
+MAX_ISSUES = 100
 
 _RECORDS = {"form": "records"}
 _NO_ARGUMENTS = Arguments()
@@ -250,7 +252,7 @@ def refuse_whole(refused: Mapping[int, errors.DeepaasError], where: str = "/rows
 
     Raises:
         InvalidInput: Rows are not as they must be; all of them are named.
-        DeepaasError: The model failed with a row.
+        DeepaasError: The model failed with rows; its ``issues`` are those.
     """
     found = [
         errors.Issue(f"{where}/{place}{issue.pointer}", issue.detail)
@@ -259,9 +261,11 @@ def refuse_whole(refused: Mapping[int, errors.DeepaasError], where: str = "/rows
         for issue in error.issues
     ]
     if found:
-        raise errors.InvalidInput(found[:100])
+        raise errors.InvalidInput(found[:MAX_ISSUES])
     for place in sorted(refused):
-        raise refused[place]
+        error = refused[place]
+        error.issues = tuple(errors.Issue(f"{where}/{at}", str(refused[at])) for at in sorted(refused)[:MAX_ISSUES])
+        raise error
 
 
 @dataclass(frozen=True, eq=False)

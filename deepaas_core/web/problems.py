@@ -76,6 +76,7 @@ def describe(error: errors.DeepaasError, request_id: str, show_model_errors: boo
     }
     if isinstance(error, errors.InvalidInput):
         document["detail"] = "One input is not usable." if len(error.issues) == 1 else "Several inputs are not usable."
+    if isinstance(error, errors.InvalidInput) or error.issues:
         document["errors"] = [{"pointer": issue.pointer, "detail": issue.detail} for issue in error.issues]
     if isinstance(error, errors.DefinitionRefused):
         document["detail"] = "The folder does not describe a service that can be used."

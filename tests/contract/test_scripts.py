@@ -87,6 +87,14 @@ async def test_what_was_pickled_when_the_script_was_run_by_hand_is_found_again(s
     assert answer(await pool.call(call(x=1))) == 2
 
 
+async def test_what_a_function_takes_by_position_only_is_given_by_name_all_the_same(served):
+    pool = await served("def predict(a: int, b: int = 3, /, c: int = 4, *, d=5):\n    return [a, b, c, d]\n")
+    assert answer(await pool.call(call(a=1))) == [1, 3, 4, 5]
+    assert answer(await pool.call(call(a=1, b=2, d=6))) == [1, 2, 4, 6]
+    pool = await served("from math import pow as predict\n")
+    assert answer(await pool.call(call(x=2, y=3))) == 8.0
+
+
 async def test_a_script_may_be_called_like_a_module_that_python_has(served):
     pool = await served("import json\ndef predict(x):\n    return json.dumps(x)\n", file="json score-2.py")
     assert answer(await pool.call(call(x=[1]))) == "[1]"

@@ -209,9 +209,13 @@ async def test_rows_that_are_wrong_are_told_in_their_place_if_that_is_wanted(cli
 
 
 async def test_a_row_that_the_model_fails_with_is_its_own_fault(client):
-    document = await answer(await client.post(RISK, json={"rows": [SMALL, {"duration": 13, "amount": 1}]}), 500)
+    unlucky = {"duration": 13, "amount": 1}
+
+    document = await answer(await client.post(RISK, json={"rows": [SMALL, unlucky, LARGE, unlucky]}), 500)
 
     assert document["type"] == "/problems/model-failure"
+    assert [issue["pointer"] for issue in document["errors"]] == ["/rows/1", "/rows/3"]
+    assert document["errors"][0]["detail"] == "Model 'credit@v1:risk:logistic' raised RuntimeError."
 
 
 async def test_many_rows_are_more_than_one_call(client):
@@ -405,6 +409,7 @@ async def test_a_list_sends_many_records_to_a_function(client):
         6.0,
     ]
     assert await pointers(await client.post(path, json=[{"a": 1}, {"b": 2}])) == {"/1/a": "This argument is required."}
+    assert (await pointers(await client.post(path, json=[{"a": 1}, 3]))).keys() == {"/1"}
 
 
 async def test_a_list_of_other_things_is_the_only_argument(client):

@@ -6,6 +6,7 @@ others, so that objects that it pickled when it was run by hand are found again.
 """
 
 import difflib
+import functools
 import importlib.util
 import inspect
 import os
@@ -68,7 +69,7 @@ def load(path: str, function: str) -> Script:
         found = found()
     if not callable(found):
         raise NoSuchFunction(f"{function} of {os.path.basename(path)} is no function but {type(found).__name__}")
-    return Script(found)
+    return Script(_by_name(found))
 
 
 def place(error: BaseException, target: str) -> str:
@@ -79,6 +80,29 @@ def place(error: BaseException, target: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in frames if os.path.abspath(frame.filename).startswith(os.path.join(folder, ""))]
     return f"{os.path.relpath(mine[-1].filename, folder)}, line {mine[-1].lineno}" if mine else ""
+
+
+def _by_name(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose parameters can all be given by name, those of the given one by position only, too."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # written in C
+        return function
+    parameters = list(signature.parameters.values())
+    nameless = [one for one in parameters if one.kind is one.POSITIONAL_ONLY]
+    if not nameless:
+        return function
+
+    def named(*given: Any, **arguments: Any) -> Any:
+        rest = nameless[len(given) :]
+        last = max((at for at, one in enumerate(rest, 1) if one.name in arguments), default=0)
+        filled = [arguments.pop(one.name, one.default) for one in rest[:last]]
+        return function(*given, *filled, **arguments)
+
+    functools.update_wrapper(named, function)
+    renamed = [one.replace(kind=one.POSITIONAL_OR_KEYWORD) if one in nameless else one for one in parameters]
+    named.__signature__ = signature.replace(parameters=renamed)  # type: ignore[attr-defined]
+    return named
 
 
 def _run(path: str) -> types.ModuleType:

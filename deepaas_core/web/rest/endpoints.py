@@ -101,9 +101,8 @@ async def _answer_to(request: web.Request, asked: _Asked) -> web.StreamResponse:
         return await _of_table(request, asked)
     if asked.endpoint.kind is EndpointKind.PREDICTION:
         return await _of_rows(request, asked, *_rows_of(asked))
-    document = asked.sent.document
-    if isinstance(document, list) and all(isinstance(item, dict) for item in document):
-        return await _of_rows(request, asked, document, single=False)
+    if _is_records(asked.sent.document, asked.model.arguments.get(Capability.PREDICT, Arguments())):
+        return await _of_rows(request, asked, asked.sent.document, single=False)
     return await _of_function(request, asked)
 
 
@@ -328,6 +327,17 @@ def _arguments(asked: _Asked) -> dict[str, Any]:
         return arguments.load(texts)
     declared = Arguments({name: arguments[name] for name in texts if name in arguments}, any_other=True)
     return arguments.load_exact({**declared.load(texts), **members})
+
+
+def _is_records(document: Any, arguments: Arguments) -> bool:
+    """Whether a function is asked for each record of a list, rather than for the list.
+
+    A list with something else in it is one of records only where no argument could be the list.
+    """
+    if not isinstance(document, list):
+        return False
+    takes_list = len(arguments) == 1 and next(iter(arguments.values())).kind in (Kind.ARRAY, Kind.ANY)
+    return all(isinstance(item, dict) for item in document) or (isinstance(document[0], dict) and not takes_list)
 
 
 def _several(arguments: Arguments, name: str, values: list[str]) -> Any:
