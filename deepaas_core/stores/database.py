@@ -209,6 +209,9 @@ async def _upgrade(connection: AsyncConnection, shown: str, chain: migrations.Ch
     version = await connection.run_sync(_version, chain)
     if version == chain.head:
         return
+    if connection.dialect.name == "sqlite" and not await connection.run_sync(_tables):
+        await connection.run_sync(migrations.make, chain)
+        return
     if connection.dialect.name == "postgresql":  # several servers may come at the same moment; the first one does it
         await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
         if await connection.run_sync(_version, chain) == chain.head:
@@ -221,6 +224,10 @@ async def _upgrade(connection: AsyncConnection, shown: str, chain: migrations.Ch
         raise StoreUnusable(
             f"The database {shown} has version {version!r}, which this program does not know. {error}"
         ) from error
+
+
+def _tables(connection: sa.Connection) -> list[str]:
+    return sa.inspect(connection).get_table_names()
 
 
 def _version(connection: sa.Connection, chain: migrations.Chain) -> str | None:

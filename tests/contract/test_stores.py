@@ -22,6 +22,7 @@ from deepaas_core.errors import Conflict, RunNotFound, SettingsError, StoreDamag
 from deepaas_core.stores import migrations
 from deepaas_core.stores.database import FILE_NAME, Database, metadata
 from deepaas_core.stores.memory import MemoryRunStore
+from deepaas_core.stores.migrations.__main__ import statements
 from deepaas_core.stores.sql import SqlRunStore
 
 NOW = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -319,13 +320,19 @@ async def test_a_database_of_a_newer_version_is_left_alone(path):
         await Database.open("", path.parent)
 
 
-async def test_an_upgrade_that_is_cut_short_leaves_nothing(path, monkeypatch):
+@pytest.mark.parametrize("chain", [migrations.RECORDS, migrations.PREDICTIONS], ids=lambda chain: chain.folder)
+def test_a_new_file_gets_what_the_steps_come_to(chain):
+    hint = "call: python -m deepaas_core.stores.migrations"
+    assert chain.statements.read_text() == statements(chain), hint
+
+
+async def test_tables_of_which_the_making_is_cut_short_are_not_there(path, monkeypatch):
     def cut_short(*given):
-        upgrade(*given)
+        make(*given)
         raise OSError("power")
 
-    upgrade = migrations.upgrade
-    monkeypatch.setattr(migrations, "upgrade", cut_short)
+    make = migrations.make
+    monkeypatch.setattr(migrations, "make", cut_short)
     with pytest.raises(StoreUnavailable):
         await Database.open("", path.parent)
     monkeypatch.undo()

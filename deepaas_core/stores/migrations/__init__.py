@@ -1,4 +1,8 @@
-"""The database's tables, version by version, applied when it is opened."""
+"""The database's tables, version by version, applied when it is opened.
+
+A new SQLite file gets the tables of the newest version at once, from the statements that the steps come to; they are
+written down beside the steps by ``python -m deepaas_core.stores.migrations``, after each change of a step.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,21 @@ class Chain:
     head: str
     version_table: str
 
+    @property
+    def statements(self) -> Path:
+        """The file of the statements that make the newest version in SQLite, divided by empty lines."""
+        return Path(__file__).parent / f"{self.folder}.sql"
+
 
 RECORDS = Chain("versions", HEAD, "alembic_version")
 #: The prediction log, which may lie in a file of its own.
 PREDICTIONS = Chain("predictions", "0001", "predictions_version")
+
+
+def make(connection: Connection, chain: Chain) -> None:
+    """Make the tables of the newest version in an empty SQLite database, inside the connection's transaction."""
+    for statement in chain.statements.read_text().split("\n\n"):
+        connection.exec_driver_sql(statement)
 
 
 def upgrade(connection: Connection, chain: Chain) -> None:
