@@ -41,7 +41,8 @@ class DriftCheck:
     Attributes:
         reference: The training data, a CSV file in the service's folder.
         endpoint: Whose inputs, out of the prediction log.
-        features: Which of them; none means all columns that the file and the endpoint's inputs have in common.
+        features: Which of them, each with its column in the file; none means all columns that the file and the
+            endpoint's inputs have in common.
         recent: So many of the last rows are looked at.
         at_least: With fewer there is nothing to be said, and the check lets pass.
         most: The largest population stability index that is not drift.
@@ -49,7 +50,7 @@ class DriftCheck:
 
     reference: str
     endpoint: str
-    features: tuple[str, ...] = ()
+    features: Mapping[str, str] = field(default_factory=dict)
     recent: int = 1000
     at_least: int = 100
     most: float = 0.2
@@ -112,9 +113,15 @@ def _automation(name: str, told: Mapping[str, Any]) -> Automation:
     if train is not None:
         script, _, function = train.rpartition(":")
         train = Target(script=script, function=function) if script else Target(model=function)
-    if drift is not None:
-        drift = DriftCheck(**{**drift, "features": tuple(drift.get("features", ()))})
-    return Automation(name, train=train, conditions=conditions, drift=drift, **more)
+    compared = None if drift is None else drift_check(drift)
+    return Automation(name, train=train, conditions=conditions, drift=compared, **more)
+
+
+def drift_check(told: Mapping[str, Any]) -> DriftCheck:
+    """A check of drift, as ``service.toml`` may say it."""
+    features = told.get("features", {})
+    by_name = features if isinstance(features, Mapping) else {name: name for name in features}
+    return DriftCheck(**{**told, "features": by_name})
 
 
 #: What may stand in the version that an automation publishes.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from deepaas_core.domain.reports import is_number
+from deepaas_core.domain.service import Endpoint, Feature, FeatureType
 
 #: Into so many parts of equal size the values seen in training are divided.
 PARTS = 10
@@ -49,24 +50,27 @@ def population_stability(trained_on: Sequence[Any], asked: Sequence[Any]) -> flo
     return max(0.0, index - chance)
 
 
+def comparable(endpoint: Endpoint) -> tuple[Feature, ...]:
+    """The inputs that can be compared: numbers and classes that requests bring, and not a dataset."""
+    fetched = {name for enrichment in endpoint.enrichments for name in enrichment.columns}
+    large = FeatureType.ARRAY, FeatureType.IMAGE
+    return tuple(one for one in endpoint.inputs if one.name not in fetched and one.type not in large)
+
+
 def drifted(
-    trained_on: Mapping[str, Sequence[Any]], asked: Iterable[Mapping[str, Any]], most: float
+    trained_on: Mapping[str, Sequence[Any]], asked: Mapping[str, Sequence[Any]], most: float
 ) -> Mapping[str, float]:
     """The features whose recent values are further from those of the training data than is allowed.
 
     Args:
         trained_on: Values by feature.
-        asked: Recent rows.
+        asked: The recent values of the same features.
         most: The largest index that is not drift.
 
     Returns:
         Their indices, the worst first.
     """
-    rows = list(asked)
-    found = {
-        feature: population_stability(values, [row.get(feature) for row in rows])
-        for feature, values in trained_on.items()
-    }
+    found = {feature: population_stability(values, asked[feature]) for feature, values in trained_on.items()}
     return dict(sorted(((name, index) for name, index in found.items() if index > most), key=lambda one: -one[1]))
 
 

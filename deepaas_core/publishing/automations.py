@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deepaas_core.domain.automation import named
+from deepaas_core.domain.automation import DriftCheck, drift_check, named
+from deepaas_core.domain.drift import comparable
 from deepaas_core.domain.service import NAME, NAME_EXPECTED, Endpoint, EndpointKind
 from deepaas_core.domain.timetable import Timetable
 from deepaas_core.errors import did_you_mean
@@ -58,3 +60,25 @@ def _of_drift(table: Mapping[str, Any], endpoints: Mapping[str, Endpoint], folde
         yield ("drift", "endpoint"), f"There is no endpoint {name!r}.{did_you_mean(name, endpoints)}"
     elif endpoint.kind is not EndpointKind.PREDICTION or not (endpoint.inputs or table.get("features")):
         yield ("drift", "endpoint"), "Must be a prediction that declares its inputs."
+    elif (folder / reference).is_file():
+        yield from _of_features(drift_check(table), endpoint, folder)
+
+
+def _of_features(check: DriftCheck, endpoint: Endpoint, folder: Path) -> Complaints:
+    """What is asked to be compared must be sent by callers, and be in the file."""
+    try:
+        with (folder / check.reference).open(newline="", encoding="utf-8-sig") as file:
+            columns = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        yield ("drift", "reference"), "Must be a CSV file."
+        return
+    inputs = [feature.name for feature in comparable(endpoint)]
+    if not check.features and not set(inputs) & set(columns):
+        said = f"Has none of the columns {', '.join(inputs)}; `features` can say which of its columns are meant."
+        yield ("drift", "reference"), said
+    for name, column in check.features.items():
+        if inputs and name not in inputs:
+            said = f"{name!r} is no number or class that a request brings.{did_you_mean(name, inputs)}"
+            yield ("drift", "features"), said
+        elif column not in columns:
+            yield ("drift", "features"), f"{check.reference} has no column {column!r}.{did_you_mean(column, columns)}"

@@ -17,14 +17,15 @@ Complaint = tuple[tuple[str | int, ...], str]
 
 _COLUMN_TYPES = [str(kind) for kind in ColumnType if kind is not ColumnType.OTHER]
 _NAME = {"type": "string", "minLength": 1}
-_NAMES = {
+#: Names of a row, each of them a column of a table: a list, or under other names.
+NAMES = {
     "anyOf": [
         {"type": "array", "items": _NAME, "minItems": 1, "uniqueItems": True},
         {
             "type": "object",
             "additionalProperties": _NAME,
             "minProperties": 1,
-            "description": "Names of a row, each with the column of the dataset that it is.",
+            "description": "Names of a row, each with the column that it is.",
         },
     ],
     "x-expected": 'a list of columns, or a table `{ name = "column" }`',
@@ -65,8 +66,8 @@ DEFINITIONS: dict[str, Any] = {
         "What is fetched from a dataset for each row.",
         {
             "dataset": {**_NAME, "description": "Its name."},
-            "keys": {**_NAMES, "description": "The columns that make the key; as a table, under other names."},
-            "columns": {**_NAMES, "description": "The columns to fetch; as a table, under other names."},
+            "keys": {**NAMES, "description": "The columns that make the key; as a table, under other names."},
+            "columns": {**NAMES, "description": "The columns to fetch; as a table, under other names."},
             "on_missing_key": _reaction("without the key"),
             "on_no_match": _reaction("whose key is not in the dataset"),
             "on_several_matches": _reaction("whose key is there more than once"),

@@ -169,10 +169,9 @@ _DRIFT = _table(
         "reference": _text("The training data: a CSV file in this folder."),
         "endpoint": _text("Whose inputs."),
         "features": {
-            "type": "array",
-            "items": {"type": "string"},
-            "minItems": 1,
-            "description": "Which of them; left out, all that the file and the inputs have in common.",
+            **data.NAMES,
+            "description": "Which of them; as a table, where the file has other names: `{ amount = "
+            '"credit_amount" }`. Left out, all that the file and the inputs have in common.',
         },
         "recent": {
             "type": "integer",

@@ -7,8 +7,6 @@ server that comes back goes on where it was, and of several servers on one datab
 from __future__ import annotations
 
 import asyncio
-import csv
-import json
 import logging
 import shutil
 import uuid
@@ -17,12 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from deepaas_core import errors
 from deepaas_core.domain.automation import (
     Automation,
-    DriftCheck,
     Execution,
     StepName,
     StepState,
@@ -31,14 +28,13 @@ from deepaas_core.domain.automation import (
     shared,
 )
 from deepaas_core.domain.deployment import Deployment, Generation, RolloutState, percent
-from deepaas_core.domain.drift import drifted
 from deepaas_core.domain.model import SERVICE_GROUP, Capability, Environment, Model, Source
-from deepaas_core.domain.prediction_log import Wanted
 from deepaas_core.domain.timetable import Timetable
 from deepaas_core.domain.training import Run, RunState
 from deepaas_core.publishing.archive import files_of, pack, remove_folder
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.deployer import Deployments
+from deepaas_core.serving.likeness import CheckFailed, compare
 from deepaas_core.serving.publisher import Wish
 from deepaas_core.serving.services import Services
 from deepaas_core.serving.trainer import Trainer
@@ -60,10 +56,6 @@ class Workshop(Protocol):
     """Has the folders and environments of generations; see ``stage.Stage``."""
 
     async def workshop(self, generation: Generation) -> tuple[Environment | None, Path]: ...
-
-
-class CheckFailed(Exception):
-    """A check does not let the new model pass; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -367,28 +359,9 @@ class Automator:
                     raise CheckFailed(f"{told}, which is not {condition}.")
                 said.append(f"{told} ({condition})")
         if automation.drift is not None:
-            said.append(await self._check_drift(automation.drift, generation))
+            _, folder = await self._workshop.workshop(generation)
+            said.append(await compare(automation.drift, generation, folder, self._predictions))
         return "; ".join(said) + "."
-
-    async def _check_drift(self, check: DriftCheck, generation: Generation) -> str:
-        wanted = Wanted(service=generation.service, endpoint=check.endpoint)
-        rows = [
-            row
-            for entry in await self._predictions.find(wanted, check.recent)
-            if entry.inputs and isinstance(row := _loaded(entry.inputs), dict)
-        ]
-        if len(rows) < check.at_least:
-            return f"only {len(rows)} recent inputs, of which nothing can be said"
-        _, folder = await self._workshop.workshop(generation)
-        inputs = [feature.name for feature in generation.definition.endpoints[check.endpoint].inputs]
-        trained_on = await asyncio.to_thread(_columns, folder / check.reference, check.features or inputs)
-        far = await asyncio.to_thread(drifted, trained_on, rows, check.most)
-        if far:
-            told = ", ".join(f"{name} ({index:.2f})" for name, index in far.items())
-            raise CheckFailed(
-                f"{len(rows)} recent inputs have drifted from {check.reference}: {told}; {check.most} is allowed."
-            )
-        return f"{len(rows)} recent inputs look like {check.reference}"
 
     async def _publish(
         self, execution: Execution, automation: Automation, generation: Generation
@@ -406,7 +379,8 @@ class Automator:
         try:
             await asyncio.to_thread(_pack, folder, model, archive)
             notes = f"{mark} Made of {execution.base}{f' and training run {execution.run}' if execution.run else ''}."
-            published = await self._deployer.publish(archive, service, Wish(version, notes, unique=True))
+            wish = Wish(version, notes, unique=True, allow_apt=generation.definition.allow_apt)
+            published = await self._deployer.publish(archive, service, wish)
         except OSError as error:
             raise errors.StoreUnavailable(f"The new generation cannot be put together: {error.strerror}") from error
         finally:
@@ -439,43 +413,6 @@ def _metrics(run: Run) -> dict[str, float]:
     returned = run.result if isinstance(run.result, Mapping) else {}
     together = {**returned, **run.said.metrics}
     return {name: value for name, value in together.items() if isinstance(value, int | float)}
-
-
-def _loaded(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:  # cut short
-        return None
-
-
-def _columns(path: Path, features: Sequence[str]) -> Mapping[str, Sequence[Any]]:
-    """The columns of a CSV file that are features, numbers read as such.
-
-    Raises:
-        CheckFailed: It cannot be read, or has none of them.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            names = [name for name in table.fieldnames or () if name in features]
-            found: dict[str, list[Any]] = {name: [] for name in names}
-            for row in table:
-                for name in names:
-                    found[name].append(_number(row[name]))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CheckFailed(f"{path.name} cannot be read: {error}.") from None
-    if not names:
-        raise CheckFailed(f"{path.name} has none of the columns {', '.join(features)}.")
-    return found
-
-
-def _number(text: str | None) -> Any:
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def _pack(folder: Path, model: Path | None, archive: Path) -> None:

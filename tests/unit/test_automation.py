@@ -84,7 +84,8 @@ inputs = { amount = "number" }
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "score.py").write_text("def predict(amount): ...\ndef train(): ...\n")
-    (tmp_path / "known.csv").write_text("amount\n1\n")
+    (tmp_path / "known.csv").write_text("amount,money\n1,1\n")
+    (tmp_path / "other.csv").write_text("time\n3\n")
     return tmp_path
 
 
@@ -92,7 +93,8 @@ def test_what_a_service_says_of_an_automation_is_read(folder):
     (folder / "service.toml").write_text(
         SERVICE
         + 'schedule = "0 3 * * *"\ntrain = "score.py:train"\ncheck = ["auc >= 0.8"]\n'
-        + 'drift = { reference = "known.csv", endpoint = "score" }\npublish = "auto-${date}"\ndeploy = 0.5\n'
+        + 'drift = { reference = "known.csv", endpoint = "score", features = { amount = "money" } }\n'
+        + 'publish = "auto-${date}"\ndeploy = 0.5\n'
     )
 
     [automation] = automations_of(Service.from_plain(read(folder).to_plain())).values()
@@ -102,7 +104,7 @@ def test_what_a_service_says_of_an_automation_is_read(folder):
         schedule="0 3 * * *",
         train=Target("score.py", "train"),
         conditions=(Condition.parse("auc >= 0.8"),),
-        drift=DriftCheck("known.csv", "score"),
+        drift=DriftCheck("known.csv", "score", {"amount": "money"}),
         publish="auto-${date}",
         deploy=0.5,
     )
@@ -122,6 +124,21 @@ def test_what_a_service_says_of_an_automation_is_read(folder):
         ('train = "digits"\npublish = "auto ${date}"', "publish", "letters, digits"),
         ('drift = { reference = "../known.csv", endpoint = "score" }', "drift.reference", "file in this folder"),
         ('drift = { reference = "known.csv", endpoint = "scores" }', "drift.endpoint", "Did you mean 'score'?"),
+        (
+            'drift = { reference = "known.csv", endpoint = "score", features = ["amout"] }',
+            "drift.features",
+            "'amout' is no number or class that a request brings. Did you mean 'amount'?",
+        ),
+        (
+            'drift = { reference = "known.csv", endpoint = "score", features = { amount = "mony" } }',
+            "drift.features",
+            "known.csv has no column 'mony'. Did you mean 'money'?",
+        ),
+        (
+            'drift = { reference = "other.csv", endpoint = "score" }',
+            "drift.reference",
+            "Has none of the columns amount",
+        ),
     ],
 )
 def test_what_an_automation_cannot_be_is_told(folder, said, member, expected):
