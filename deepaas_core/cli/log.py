@@ -22,6 +22,8 @@ FILTERS = ("endpoint", "generation", "status", "since", "until", "request")
 LOOK_EVERY_S = 1.0
 LABELS_AT_ONCE = 10_000
 _SHOWN = 60
+#: A confusion matrix of more classes is for `--json` and for the picture in the browser.
+MOST_COLUMNS = 8
 
 
 def show(given: argparse.Namespace) -> int:
@@ -73,7 +75,11 @@ async def _follow(server: Server, asked: dict[str, str], as_json: bool) -> int:
 
 def _line(entry: dict[str, Any]) -> str:
     told = (entry["at"], entry["service"], entry["endpoint"], entry["generation"] or "-", str(entry["status"]))
-    return harmless("  ".join((*told, f"{1000 * entry['duration_s']:.1f}ms", _shown(entry), entry["request"])))
+    return harmless("  ".join((*told, f"{1000 * entry['duration_s']:.1f}ms", _shown(entry), _request(entry))))
+
+
+def _request(entry: dict[str, Any]) -> str:
+    return str(entry["request"]) + (f" [{entry['row']}]" if entry["row"] is not None else "")
 
 
 def _print_entries(entries: Sequence[dict[str, Any]]) -> None:
@@ -86,11 +92,10 @@ def _print_entries(entries: Sequence[dict[str, Any]]) -> None:
         return
     table = Table("time", "name", "endpoint", "version", "status", "ms", "prediction", "label", "request", box=None)
     for entry in entries:
-        row = f" [{entry['row']}]" if entry["row"] is not None else ""
         label = "" if entry["label"] is None else str(entry["label"])
         told = (entry["at"][:19].replace("T", " "), entry["service"], entry["endpoint"], entry["generation"] or "")
         figures = (str(entry["status"]), f"{1000 * entry['duration_s']:.1f}")
-        texts = (*told, *figures, _shown(entry), label, entry["request"] + row)
+        texts = (*told, *figures, _shown(entry), label, _request(entry))
         table.add_row(*(escape(harmless(text)) for text in texts))
     terminal.print(table)
 
@@ -150,6 +155,19 @@ def _print_statistics(seen: dict[str, Any]) -> None:
         for name, one in classes.items():
             told.add_row(escape(harmless(name)), str(one["total"]))
         terminal.print(told)
+    for name, one in seen["generations"].items():
+        compared = one["labels"]["classification"]
+        if compared and len(compared["classes"]) <= MOST_COLUMNS:
+            terminal.print(_confusion(name, compared))
+
+
+def _confusion(version: str, seen: dict[str, Any]) -> Table:
+    """What was predicted for what would have been right, a line for each class."""
+    classes = [harmless(name) for name in seen["classes"]]
+    table = Table(escape(harmless(version)), *(escape(f"predicted {name}") for name in classes), box=None)
+    for name, counts in zip(classes, seen["confusion"], strict=True):
+        table.add_row(escape(f"is {name}"), *map(str, counts))
+    return table
 
 
 def _figure(number: float | None, times: float = 1.0) -> str:

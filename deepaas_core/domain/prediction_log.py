@@ -185,9 +185,10 @@ class Label:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def new_id(at: datetime) -> str:
-    """An id for an entry: its time in microseconds, then 64 random bits."""
-    return f"{(at - _EPOCH) // timedelta(microseconds=1):016x}{random.getrandbits(64):016x}"
+def new_id(at: datetime, row: int | None = None) -> str:
+    """An id for an entry: its time in microseconds, the row, so that those of a request lie in order, random bits."""
+    place = f"{random.getrandbits(32) if row is None else row:08x}"
+    return f"{(at - _EPOCH) // timedelta(microseconds=1):016x}{place}{random.getrandbits(32):08x}"
 
 
 def moment(at: float | None = None) -> datetime:

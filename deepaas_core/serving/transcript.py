@@ -84,7 +84,7 @@ def entry_of(seen: Seen) -> LogEntry:
     rules, names, at = seen.rules, _names(seen), datetime.fromtimestamp(seen.at, UTC)
     output = redacted(_output(seen.output), names) if rules.outputs else None
     return LogEntry(
-        id=new_id(at),
+        id=new_id(at, seen.row),
         at=at,
         request=seen.request,
         service=seen.service,

@@ -58,7 +58,7 @@ predictions = sa.Table(
     sa.Column("label", sa.Text),
     sa.Column("labelled_us", sa.BigInteger),
     sa.Index("predictions_by_id", "id", unique=True),
-    sa.Index("predictions_of_request", "request"),
+    sa.Index("predictions_of_request", "request", "row"),
     sqlite_with_rowid=False,
 )
 texts = sa.Table(

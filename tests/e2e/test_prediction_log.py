@@ -116,6 +116,6 @@ def test_the_log_is_read_labelled_and_counted_on_the_command_line(server, capsys
     assert command("log", "label", str(tmp_path / "labels.csv")) == (0, "2 labelled, 1 not in the log\n")
     seen = json.loads(command("log", "statistics", "double", "--json")[1])
     assert seen["labels"]["classification"]["accuracy"] == 0.5
-    assert "1.0" in command("log", "statistics", "double")[1]
+    assert "predicted 4" in command("log", "statistics", "double")[1]
     assert command("log", "statistics", "other")[0] == 4
     assert command("log", "--status", "many")[0] == 1

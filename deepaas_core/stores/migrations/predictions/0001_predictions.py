@@ -31,7 +31,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("predictions_by_id", "predictions", ["id"], unique=True)
-    op.create_index("predictions_of_request", "predictions", ["request"])
+    op.create_index("predictions_of_request", "predictions", ["request", "row"])
     op.create_table(
         "prediction_texts",
         sa.Column("id", sa.LargeBinary(16), primary_key=True),
