@@ -491,6 +491,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         saying = _say_that_we_are_here(settings, listener.port)
         renewing = [asyncio.create_task(renewer.run()), asyncio.create_task(gatekeeper.watch())]
         renewing.append(asyncio.create_task(recorder.tidy()))
+        if place_of(settings.store).server:
+            renewing.append(asyncio.create_task(publication.deployer.mind(trainer.peers, settings.training.lease_s)))
         automator = Automator(
             publication.automations,
             executions,
@@ -660,7 +662,11 @@ async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any]
     """
     with tempfile.TemporaryDirectory(prefix="deepaas-core-") as name:
         scratch = Path(name)
-        settings = replace(settings, store=replace(settings.store, data_dir=scratch / "data"))
+        store, services = (
+            replace(settings.store, data_dir=scratch / "data"),
+            replace(settings.services, archives_dir=None),
+        )
+        settings = replace(settings, store=store, services=services)
 
         def make_executor(source: Source, on_change: OnChange) -> Executor:
             return executor_of(settings, source, launch_of(source, settings, scratch, None), on_change)

@@ -245,7 +245,9 @@ class Services:
         900.0, "Seconds after its last call when a generation is stopped that is not live.", least=0.1
     )
     allow_apt: bool = setting(
-        False, "Install the packages of the system that a generation's `requirements-apt.txt` lists."
+        False,
+        "Let those who publish have the packages of the system installed that `requirements-apt.txt` lists, if they "
+        "ask for it (`publish --allow-apt`).",
     )
     cran: str = setting("https://cloud.r-project.org", "Where R packages come from.")
     copy_timeout_s: float = setting(600.0, "Seconds that another server may take to bring up a copy.", least=1)

@@ -39,6 +39,7 @@ _SUBCOMMANDS = {
     "environment": _ENVIRONMENT_COMMANDS,
     "token": _TOKEN_COMMANDS,
     "test": ("add", "list"),
+    "generations": ("log",),
     "new": ("service",),
 }
 _EXIT_CODES = """
@@ -62,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.insert(0, "serve")
     if arguments[1:2] and arguments[1] in _SUBCOMMANDS.get(arguments[0], ()):
         arguments[:2] = [f"{arguments[0]} {arguments[1]}"]
+    elif arguments[0] == "new":
+        if arguments[1:] not in (["-h"], ["--help"]):
+            return _complain("Say what is to be made: deepaas-core new service FOLDER", Exit.USAGE)
+        arguments[0] = "new service"
     try:
         try:
             return _main(arguments)
@@ -355,6 +360,7 @@ def _add_services(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     publish.add_argument("--notes", metavar="TEXT", default="", help="what is to be said of it")
     publish.add_argument("--name", metavar="SERVICE", help="the service (default: as service.toml says)")
     publish.add_argument("--unique", action="store_true", help="put a number behind a version that is taken")
+    publish.add_argument("--build", action="store_true", help="build what it needs now, and not when it is deployed")
     deploy = command(
         "deploy",
         "make a generation live, or publish and deploy a folder or a function",
@@ -373,8 +379,13 @@ def _add_services(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--arg", "-a", action="append", default=[], metavar="NAME=VALUE", help="with --dry-run: an argument; repeatable"
     )
     deploy.add_argument("--no-wait", action="store_true", help="do not wait until it is live")
+    for parser in (publish, deploy):
+        parser.add_argument(
+            "--allow-apt", action="store_true", help="install packages of the system that it needs, if the server may"
+        )
     command("services", "list the services, or look at one", "[SERVICE] ", ("service?", "one of them"))
     command("generations", "list the generations of a service", "SERVICE ", service)
+    command("generations log", "print how a generation was built", "SERVICE VERSION ", service, version)
     split = command(
         *("split", "share the traffic between generations", "SERVICE VERSION=SHARE … "),
         *(service, ("shares+", "the part of each generation, e.g. v1=0.3 v2=0.7; they sum to one")),

@@ -221,5 +221,6 @@ def _complain(refused: Refused, as_json: bool) -> int:
         print(f"deepaas-core: {problem.get('detail') or problem.get('title')}", file=sys.stderr)
         for item in problem.get("errors", ()):
             line = f"{item['file']}{', line ' + str(item['line']) if item['line'] else ''}" if "file" in item else ""
+            line += f": {item['member']}" if item.get("member") else ""
             print(f"  {item['pointer'] or line or '(input)'}: {item['detail']}", file=sys.stderr)
     return Exit.NOT_FOUND if refused.status == 404 else Exit.FAILED

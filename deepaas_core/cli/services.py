@@ -44,7 +44,10 @@ def publish(given: argparse.Namespace) -> int:
     name = given.name or definition.read(folder).name
 
     async def ask(server: Server) -> int:
-        generation = await _publish(server, folder, name, given.version, given.notes, given.unique)
+        generation = await _publish(server, folder, name, given, given.version, given.unique)
+        if given.build:
+            _say(given, f"Published generation {generation['version']} of {name}; building what it needs …")
+            await server.ask("POST", f"{_path(name)}/generations/{in_path(generation['version'])}/build")
         if given.json:
             print(json.dumps(generation))
         else:
@@ -68,7 +71,7 @@ def deploy(given: argparse.Namespace) -> int:
         async def ask(server: Server) -> int:
             version = given.version
             if folder is not None:
-                generation = await _publish(server, folder, name, "", given.notes, False)
+                generation = await _publish(server, folder, name, given)
                 version = generation["version"]
                 _say(given, f"Published generation {version} of {name}.")
             elif version is None:
@@ -184,6 +187,22 @@ def generations(given: argparse.Namespace) -> int:
             for one in listed["generations"]
         ]
         _print_table(("generation", "share", "state", "published (UTC)", "digest", "notes"), rows)
+        return Exit.OK
+
+    return talk(given, ask)
+
+
+def generations_log(given: argparse.Namespace) -> int:
+    """Print how a generation was built."""
+
+    async def ask(server: Server) -> int:
+        log = await server.ask_for_any("GET", f"{_path(given.service)}/generations/{in_path(given.version)}/log")
+        assert isinstance(log, bytes)
+        text = log.decode("utf-8", "replace")
+        if given.json:
+            print(json.dumps({"log": text}))
+        else:
+            print(harmless(text) if text else "Nothing had to be built on this server.")
         return Exit.OK
 
     return talk(given, ask)
@@ -403,14 +422,19 @@ def _try_out(given: argparse.Namespace, folder: Path | None) -> int:
     return Exit.OK if all(one["passed"] for one in outcomes) else Exit.FAILED
 
 
-async def _publish(server: Server, folder: Path, name: str, version: str, notes: str, unique: bool) -> dict[str, Any]:
+async def _publish(
+    server: Server, folder: Path, name: str, given: argparse.Namespace, version: str = "", unique: bool = False
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="deepaas-core-") as scratch:
         packed = Path(scratch) / "archive.zip"
         try:
             archive.pack(folder, packed)
         except OSError as error:
             raise SettingsError(f"{folder} cannot be read: {error}.") from error
-        form = aiohttp.FormData({"version": version, "notes": notes, "unique": str(unique).lower()})
+        said = {"version": version, "notes": given.notes, "unique": unique, "allow_apt": given.allow_apt}
+        form = aiohttp.FormData(
+            {key: str(value).lower() if isinstance(value, bool) else value for key, value in said.items()}
+        )
         with packed.open("rb") as file:
             form.add_field("file", file, filename="archive.zip", content_type="application/zip")
             return await server.ask("POST", f"{_path(name)}/generations", data=form)

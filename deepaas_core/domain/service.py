@@ -158,6 +158,7 @@ class Service:
         readme: Its ``README.md``: Markdown, a stranger's.
         automations: What is done by itself, by name; see ``automation.automations_of``.
         datasets: What its enrichments fetch from, by name.
+        allow_apt: Whoever published it asked for the packages of the system that it needs to be installed.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Service:
     readme: str = ""
     automations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    allow_apt: bool = False
 
     def needed_of(self, dataset: str) -> tuple[list[str], list[tuple[str, ...]]]:
         """The columns of a dataset that its enrichments use, and the keys by which they search."""

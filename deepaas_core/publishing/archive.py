@@ -247,11 +247,19 @@ class Archives:
         return self.derived(digest) / f"{dataset}.index"
 
     def digests(self, older_than: float) -> Iterator[str]:
-        """The names of the archives that were made before this time, in seconds since the epoch."""
-        for path in self._kept.glob("*.zip"):
+        """The names of archives, and of what came out of some, made before this time, in seconds since the epoch."""
+        paths = [*self._kept.glob("*.zip"), *self._unpacked.glob("[!.]*/")]
+        for digest in dict.fromkeys(path.name.partition(".")[0] for path in paths):
             with suppress(FileNotFoundError):
-                if path.stat().st_mtime < older_than:
-                    yield path.stem
+                there = (self.path(digest), self._unpacked / digest, self.derived(digest))
+                if all(path.stat().st_mtime < older_than for path in there if path.exists()):
+                    yield digest
+
+    def unpacked(self) -> Iterator[Path]:
+        """The folders of the generations that were unpacked here."""
+        for path in self._unpacked.glob("[!.]*/"):
+            if "." not in path.name:
+                yield path
 
 
 def remove_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from deepaas_core.domain.automation import (
 )
 from deepaas_core.domain.deployment import Deployment, Generation, RolloutState, percent
 from deepaas_core.domain.model import SERVICE_GROUP, Capability, Environment, Model, Source
+from deepaas_core.domain.silence import Silence
 from deepaas_core.domain.timetable import Timetable
 from deepaas_core.domain.training import Run, RunState
 from deepaas_core.publishing.archive import files_of, pack, remove_folder
@@ -56,6 +57,10 @@ class Workshop(Protocol):
     """Has the folders and environments of generations; see ``stage.Stage``."""
 
     async def workshop(self, generation: Generation) -> tuple[Environment | None, Path]: ...
+
+
+class _NotOurs(Exception):
+    """An execution is in the record otherwise than it was left here."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ class Automator:
         predictions: Has recent inputs.
         scratch: For folders that are needed once.
         server: The id of this server, where others use the records as well.
+        lease_s: Seconds without a sign of life after which another server is taken for lost, and its executions over.
         clock: Tells the time, in aware UTC.
     """
 
@@ -177,14 +183,16 @@ class Automator:
         predictions: PredictionStore,
         scratch: Path,
         server: str = "",
+        lease_s: float = 20.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         self._automations, self._store, self._services = automations, store, services
         self._deployer, self._workshop, self._trainer = deployer, workshop, trainer
         self._catalog, self._predictions, self._scratch = catalog, predictions, scratch
         self._server, self._clock = server, clock
+        self._silence = Silence(lease_s, max(lease_s / 2, 3 * LOOK_EVERY_S))
         self._going: dict[str, asyncio.Task[None]] = {}
-        self._done_at: dict[tuple[str, str], datetime] = {}
+        self._done_at: dict[tuple[str, str, str], datetime] = {}
         self._answered: set[tuple[str, str, str]] = set()
 
     async def run(self) -> None:
@@ -213,11 +221,23 @@ class Automator:
                 await self._after_runs(live, automation)
         if not anything and not self._going:
             return
-        for execution in await self._store.open():
-            if execution.id not in self._going and execution.server in ("", self._server):
+        waiting = [one for one in await self._store.open() if one.id not in self._going]
+        lost = await self._lost([one for one in waiting if one.server not in ("", self._server)])
+        for execution in waiting:
+            if execution.server in ("", self._server) or execution.server in lost:
                 taken = replace(execution, server=self._server)
                 if taken == execution or await self._store.replace(execution, taken):
                     self._take_up(taken)
+
+    async def _lost(self, theirs: Sequence[Execution]) -> Set[str]:
+        """The servers of these executions that are lost."""
+        servers = {execution.server for execution in theirs}
+        peers = await self._trainer.peers() if servers else {}
+        signs = {server: peers[server].seen_at if server in peers else None for server in servers}
+        lost = self._silence.look(asyncio.get_running_loop().time(), signs)
+        for server in lost:
+            log.warning("server lost, its automations are gone on with here", extra={"server": server})
+        return lost
 
     # What is due.
 
@@ -225,10 +245,11 @@ class Automator:
         if not automation.schedule:
             return
         service, now = live.generation.service, self._clock()
-        key = service, automation.name
+        key = service, automation.name, automation.schedule
         if key not in self._done_at:
-            last = await self._store.last(*key, "schedule")
-            self._done_at[key] = last.created_at if last else live.deployment.changed_at or now
+            last = await self._store.last(service, automation.name, "schedule")
+            known = [live.deployment.changed_at, last and last.created_at]
+            self._done_at[key] = max((at for at in known if at), default=now)  # no schedule holds before it is live
         due = Timetable(automation.schedule).next(self._done_at[key])
         if due is None or due > now:
             return
@@ -261,11 +282,19 @@ class Automator:
         task.add_done_callback(lambda _: self._going.pop(execution.id, None))
 
     async def _carry_out(self, execution: Execution) -> None:
+        try:
+            await self._all_steps(execution)
+        except _NotOurs:
+            log.warning("an automation is another server's by now, or deleted", extra=_extra(execution))
+
+    async def _all_steps(self, execution: Execution) -> None:
         while (step := execution.next) is not None:
             try:
                 execution = await self._move(execution, execution.moved(step, StepState.RUNNING, "", self._clock()))
                 execution, text = await self._do(execution, step)
                 state = StepState.DONE
+            except _NotOurs:
+                raise
             except errors.StoreUnavailable as error:
                 log.warning("an automation waits", extra={**_extra(execution), "reason": str(error)})
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -283,10 +312,14 @@ class Automator:
     async def _move(self, old: Execution, new: Execution) -> Execution:
         while True:
             try:
-                await self._store.replace(old, new)
-                return new
+                if await self._store.replace(old, new) or await self._store.get(new.service, new.id) == new:
+                    return new
+            except errors.ExecutionNotFound:
+                raise _NotOurs from None
             except errors.StoreUnavailable:
                 await asyncio.sleep(LOOK_EVERY_S)
+            else:
+                raise _NotOurs
 
     async def _do(self, execution: Execution, step: StepName) -> tuple[Execution, str]:
         """Do one step.

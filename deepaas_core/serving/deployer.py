@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence, Set
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import replace
@@ -22,17 +22,22 @@ from deepaas_core import errors
 from deepaas_core.domain.deployment import Deployment, Generation, Rollout, RolloutState, share_complaints
 from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.domain.service import Query
+from deepaas_core.domain.silence import Silence
 from deepaas_core.serving.publisher import Difference, Publisher, Wish
 from deepaas_core.serving.rehearsing import Rehearsal, all_queries, verdict
 from deepaas_core.serving.services import Services
 from deepaas_core.serving.stage import Stage
-from deepaas_core.stores.base import ServiceStore
+from deepaas_core.stores.base import Peer, ServiceStore
 
 log = logging.getLogger(__name__)
 
 #: How often other servers' changes are looked for.
 FOLLOW_EVERY_S = 1.0
 TIDY_EVERY_S = 3600.0
+#: How often it is looked whether what was deleted still runs.
+FORGET_EVERY_S = 0.2
+#: How often rollouts of other servers are looked at.
+MIND_EVERY_S = 5.0
 RETRY_PAUSE_MAX_S = 30.0
 MAX_QUERIES = 200
 #: How long a switch is tried when the records cannot be reached.
@@ -70,6 +75,8 @@ class Deployments(Protocol):
     async def diff(self, service: str, version: str, other: str) -> Difference: ...
 
     async def archive(self, service: str, version: str) -> Path: ...
+
+    async def build(self, service: str, version: str) -> None: ...
 
     async def build_log(self, service: str, version: str) -> str: ...
 
@@ -228,10 +235,11 @@ class Deployer:
             ServiceNotFound, GenerationNotFound: There is none.
             GenerationInUse: It is live, or about to be.
         """
-        self._services.standing(service)
+        generation = self._generation(service, version)
         await self._store.remove_generation(service, version)
         log.info("generation deleted", extra={"service": service, "generation": version})
         await self._look_after_change()
+        self._go(self._forget({generation.digest}))
 
     async def remove_service(self, service: str) -> None:
         """Delete a service with everything of it.
@@ -240,9 +248,11 @@ class Deployer:
             ServiceNotFound: There is none.
             Conflict: It answers.
         """
+        digests = {generation.digest for generation in await self._store.generations(service)}
         await self._store.remove_service(service)
         log.info("service deleted", extra={"service": service})
         await self._look_after_change()
+        self._go(self._forget(digests))
 
     async def rollout(self, service: str, rollout: str) -> Rollout:
         """One rollout.
@@ -326,6 +336,18 @@ class Deployer:
             ServiceNotFound, GenerationNotFound, NotFound: There is none.
         """
         return self._publisher.archive(self._generation(service, version))
+
+    async def build(self, service: str, version: str) -> None:
+        """See to it that what a generation needs is built on this server; it goes on even if nobody waits any more.
+
+        Raises:
+            ServiceNotFound, GenerationNotFound: There is none.
+            GenerationFailed: It cannot be built, with the reason.
+        """
+        building = _task(self._stage.build(self._generation(service, version)))
+        self._tasks.add(building)
+        building.add_done_callback(self._tasks.discard)
+        await asyncio.shield(building)
 
     async def build_log(self, service: str, version: str) -> str:
         """What was said when a generation's environment was built here, at most the last MiB; empty if nothing was.
@@ -501,13 +523,49 @@ class Deployer:
                 if await self._store.revision() != self._revision:
                     await self.look()
 
+    async def mind(self, peers: Callable[[], Awaitable[Mapping[str, Peer]]], lease_s: float) -> None:
+        """Give up, from now on, the rollouts of servers that are lost, so that they stand in nobody's way.
+
+        Args:
+            peers: Tells when the other servers were last seen.
+            lease_s: Seconds without a sign of life after which one is taken for lost.
+        """
+        pause_s = min(MIND_EVERY_S, lease_s / 4)
+        silence = Silence(lease_s, max(lease_s / 2, 3 * pause_s))
+        while True:
+            try:
+                theirs = {one.id: one for one in await self._store.open_rollouts() if one.server != self._server}
+                seen = await peers() if theirs else {}
+                signs = {id: seen[one.server].seen_at if one.server in seen else None for id, one in theirs.items()}
+                for lost in silence.look(asyncio.get_running_loop().time(), signs):
+                    reason = "The server that carried this out is lost; what was live before is live."
+                    if await self._store.advance(theirs[lost], theirs[lost].fail(self._clock(), reason)):
+                        log.warning("rollout failed", extra=_extra(theirs[lost]) | {"reason": reason})
+            except errors.StoreUnavailable as error:
+                log.warning("rollouts of other servers cannot be seen", extra={"reason": str(error)})
+            except Exception:
+                log.exception("rollouts of other servers cannot be seen")
+            await asyncio.sleep(pause_s)
+
     async def _tidy(self) -> None:
         while True:
             try:
-                await self._publisher.tidy()
+                await self._stage.tidy(await self._publisher.tidy(self._stage.uses))
             except Exception as error:
                 log.warning("archives cannot be tidied up", extra={"reason": str(error)})
             await asyncio.sleep(TIDY_EVERY_S)
+
+    async def _forget(self, digests: Set[str]) -> None:
+        """Remove the files of generations that were deleted, once nothing of them runs here any more."""
+        while any(map(self._stage.uses, digests)):
+            await asyncio.sleep(FORGET_EVERY_S)
+        try:
+            named = {generation.digest for generation in await self._store.generations()}
+            await self._stage.tidy(named, over=digests - named)
+            for digest in digests:
+                await self._publisher.forget(digest)
+        except Exception as error:  # there is a next time to tidy up
+            log.warning("archives cannot be tidied up", extra={"reason": str(error)})
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         task = _task(work)

@@ -54,11 +54,13 @@ class Wish:
         version: What to call it; empty for the next ``vN``.
         notes: What its author has to say of it.
         unique: Whether to put a number behind a version that is taken.
+        allow_apt: Whether packages of the system that it needs are to be installed, where the operator allows it.
     """
 
     version: str = ""
     notes: str = ""
     unique: bool = False
+    allow_apt: bool = False
 
 
 class Publisher:
@@ -101,7 +103,7 @@ class Publisher:
         if wish.version and not wish.unique and wish.version in await self._store.versions(service):
             raise errors.VersionTaken(service, wish.version)
         try:
-            generation = await asyncio.to_thread(self._freeze, archive, service, wish.notes)
+            generation = await asyncio.to_thread(self._freeze, archive, service, wish)
             await self._indexes.ensure(generation)
         except OSError as error:
             raise errors.StoreUnavailable(f"The archive cannot be kept: {os.strerror(error.errno or 0)}.") from error
@@ -116,6 +118,8 @@ class Publisher:
                 if wish.version and not wish.unique:
                     raise
                 continue  # somebody was quicker; there is a next one
+            if not self._archives.path(published.digest).is_file():  # it went with another one that was deleted
+                await asyncio.to_thread(self._freeze, archive, service, wish)
             log.info(
                 "generation published",
                 extra={"service": service, "generation": version, "digest": published.digest},
@@ -143,20 +147,38 @@ class Publisher:
             raise errors.NotFound(f"The archive of generation {generation.version!r} is not on this server.")
         return path
 
-    async def tidy(self) -> None:
-        """Delete archives that no record names."""
-        named = {generation.digest for generation in await self._store.generations()}
+    async def tidy(self, in_use: Callable[[str], bool] = lambda digest: False) -> frozenset[str]:
+        """Delete archives that no record names, and what came out of them here.
+
+        Args:
+            in_use: Whether something of a digest still runs.
+
+        Returns:
+            The digests that records name.
+        """
+        named = frozenset(generation.digest for generation in await self._store.generations())
         old = await asyncio.to_thread(list, self._archives.digests(time.time() - FORSAKEN_S))
         for digest in old:
-            if digest not in named:
+            if digest not in named and not in_use(digest):
                 await asyncio.to_thread(self._archives.remove, digest)
+        return named
 
-    def _freeze(self, archive: Path, service: str, notes: str) -> Generation:
+    async def forget(self, digest: str) -> bool:
+        """Delete the archive of a generation that was deleted, and what came out of it here; gives whether it went.
+
+        It stays if another generation has the same content.
+        """
+        if any(generation.digest == digest for generation in await self._store.generations()):
+            return False
+        await asyncio.to_thread(self._archives.remove, digest)
+        return True
+
+    def _freeze(self, archive: Path, service: str, wish: Wish) -> Generation:
         folder = self._scratch / f"publishing-{uuid.uuid4().hex}"
         try:
             unpack(archive, folder, self._max_bytes)
             root = _root(folder)
-            definition = replace(self._read(root), name=service)
+            definition = replace(self._read(root), name=service, allow_apt=wish.allow_apt)
             frozen = self._archives.keep(root)
         finally:
             remove_folder(folder)
@@ -166,7 +188,7 @@ class Publisher:
             digest=frozen.digest,
             definition=definition,
             created_at=self._clock(),
-            notes=notes,
+            notes=wish.notes,
             size_bytes=frozen.size_bytes,
         )
 

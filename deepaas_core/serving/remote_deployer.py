@@ -69,6 +69,9 @@ class RemoteDeployer:
     async def archive(self, service: str, version: str) -> Path:
         return Path(await self._ask("archive", service, version))
 
+    async def build(self, service: str, version: str) -> None:
+        await self._ask("build", service, version)
+
     async def build_log(self, service: str, version: str) -> str:
         return str(await self._ask("build_log", service, version))
 
@@ -114,6 +117,9 @@ async def answer_deployment(deployer: Deployments, asked: Sequence[Any]) -> Repl
             return Reply(asdict(await deployer.diff(*arguments)))
         case "archive":
             return Reply(str(await deployer.archive(*arguments)))
+        case "build":
+            await deployer.build(*arguments)
+            return Reply()
         case "build_log":
             return Reply(await deployer.build_log(*arguments))
         case _:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -21,7 +21,7 @@ from deepaas_core.domain.model import SERVICE_GROUP, Environment, Source
 from deepaas_core.domain.service import Endpoint, Target
 from deepaas_core.executors.base import ExecutorState
 from deepaas_core.publishing.archive import Archives
-from deepaas_core.publishing.building import Built, tail
+from deepaas_core.publishing.building import Built, complaint_of
 from deepaas_core.serving.catalog import Catalog
 from deepaas_core.serving.indexes import Indexes
 from deepaas_core.serving.services import Kept, Parts, Services
@@ -44,7 +44,9 @@ class Build(Protocol):
 
     def ready(self, folder: Path) -> Built | None: ...
 
-    def build(self, folder: Path, log: IO[bytes]) -> Built: ...
+    def build(self, folder: Path, log: IO[bytes], with_apt: bool = False) -> Built: ...
+
+    def tidy(self, needed_by: Iterable[Path], over: Iterable[Path] = ()) -> None: ...
 
 
 @dataclass(eq=False)
@@ -100,11 +102,16 @@ class Stage:
         self._running: dict[tuple[str, str], _Running] = {}
         self._locks: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._building: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._used: Counter[str] = Counter()
 
     def runs(self, generation: Generation) -> bool:
         """Whether a generation is up."""
         running = self._running.get((generation.service, generation.version))
         return running is not None and running.generation == generation
+
+    def uses(self, digest: str) -> bool:
+        """Whether something of this content is built, starts, runs, or ends."""
+        return self._used[digest] > 0 or any(each.generation.digest == digest for each in self._running.values())
 
     def touched(self, part: str) -> None:
         """Another process calls a part."""
@@ -125,19 +132,23 @@ class Stage:
         """
         key = generation.service, generation.version
         async with self._locks[key]:
-            before = self._running.get(key)
-            if before is not None and before.generation == generation:
-                before.used_at = time.monotonic()
-                self._services.runs(*key, before.parts)
-                return
-            if before is not None:  # of a service that was deleted and published anew
-                await self._remove(before)
-            built, folder = await self._build(generation, on_building)
-            sources, parts = self._plan(generation, folder, built)
-            await self._start(generation, sources, parts)
-            self._running[key] = _Running(generation, parts)
-            self._services.runs(*key, parts)
-            log.info("generation up", extra={"service": key[0], "generation": key[1]})
+            with self._using(generation):
+                await self._bring_up(key, generation, on_building)
+
+    async def _bring_up(self, key: tuple[str, str], generation: Generation, on_building: OnBuilding) -> None:
+        before = self._running.get(key)
+        if before is not None and before.generation == generation:
+            before.used_at = time.monotonic()
+            self._services.runs(*key, before.parts)
+            return
+        if before is not None:  # of a service that was deleted and published anew
+            await self._remove(before)
+        built, folder = await self._build(generation, on_building)
+        sources, parts = self._plan(generation, folder, built)
+        await self._start(generation, sources, parts)
+        self._running[key] = _Running(generation, parts)
+        self._services.runs(*key, parts)
+        log.info("generation up", extra={"service": key[0], "generation": key[1]})
 
     async def build(self, generation: Generation) -> None:
         """See to it that what a generation needs is built.
@@ -145,7 +156,26 @@ class Stage:
         Raises:
             GenerationFailed: It cannot be, with the reason.
         """
-        await self._build(generation, _nothing)
+        with self._using(generation):
+            await self._build(generation, _nothing)
+
+    async def tidy(self, named: Collection[str], over: Collection[str] = ()) -> None:
+        """Remove what was made for generations that are there no more.
+
+        Args:
+            named: The digests of those that are there.
+            over: The digests of those that were deleted just now, and do not run any more.
+        """
+
+        def tidy() -> None:
+            folders = list(self._archives.unpacked())
+            needed = [folder for folder in folders if folder.name in named or self.uses(folder.name)]
+            self._builder.tidy(needed, [folder for folder in folders if folder.name in over])
+            for file in self._logs.glob("*.log"):
+                if file.stem not in named and not self.uses(file.stem):
+                    file.unlink(missing_ok=True)
+
+        await asyncio.to_thread(tidy)
 
     async def workshop(self, generation: Generation) -> tuple[Environment | None, Path]:
         """The environment of a generation, if it has one of its own, and its folder.
@@ -191,12 +221,14 @@ class Stage:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with path.open("wb", buffering=0) as file:
-                built = self._builder.build(folder, file)
+                built = self._builder.build(folder, file, generation.definition.allow_apt)
         except OSError as error:
             raise errors.GenerationFailed(f"Its environment cannot be built: {error}") from error
         except errors.GenerationFailed as error:
             log.error("environment not built", extra={**extra, "reason": str(error)})
-            raise errors.GenerationFailed(f"{error}\n{tail(path)}".rstrip()) from error
+            said = complaint_of(path).replace(f"{folder}/", "")
+            more = f"All that was said: deepaas-core generations log {generation.service} {generation.version}"
+            raise errors.GenerationFailed("\n".join(filter(None, (str(error), said, said and more)))) from error
         return built
 
     # Starting.
@@ -269,6 +301,15 @@ class Stage:
 
     # Taking down.
 
+    @contextmanager
+    def _using(self, generation: Generation) -> Iterator[None]:
+        """What is made of a generation is not tidied away meanwhile."""
+        self._used[generation.digest] += 1
+        try:
+            yield
+        finally:
+            self._used[generation.digest] -= 1
+
     async def _retire(self, key: tuple[str, str]) -> None:
         running = self._running.get(key)
         if running is None or not self._is_idle(key, running):
@@ -303,7 +344,8 @@ class Stage:
         kept = self._kept(key)
         if kept is not None and kept.generation == generation:
             self._services.runs(*key, None)
-        await self._remove_parts(set(running.parts.values()), DRAIN_S)
+        with self._using(generation):
+            await self._remove_parts(set(running.parts.values()), DRAIN_S)
 
     async def _remove_parts(self, names: set[str], drain_s: float) -> None:
         ours = [name for name in names if self._catalog.has(name) and not self._catalog.serves(name)]

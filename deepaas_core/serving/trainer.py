@@ -29,7 +29,7 @@ from deepaas_core.serving.execution import Processes, Reports
 from deepaas_core.serving.housekeeping import Housekeeping
 from deepaas_core.serving.ledger import MAX_PAUSE_S, Ledger
 from deepaas_core.serving.neighbours import Neighbours
-from deepaas_core.stores.base import RunStore
+from deepaas_core.stores.base import Peer, RunStore
 
 log = logging.getLogger(__name__)
 
@@ -266,6 +266,14 @@ class Trainer:
     def has_at_hand(self, run: Run) -> bool:
         """Whether this server can read the run's folder."""
         return self._ledger.has_at_hand(run)
+
+    async def peers(self) -> Mapping[str, Peer]:
+        """The servers that ever were on the same records, by id.
+
+        Raises:
+            StoreUnavailable: They cannot be reached.
+        """
+        return await self._store.peers()
 
     # Which trained model is served.
 

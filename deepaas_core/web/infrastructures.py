@@ -59,6 +59,7 @@ async def copy_to(there: Infrastructure, generation: Generation, archive: Path, 
 async def _publish(other: _Other, path: str, generation: Generation, archive: Path) -> None:
     with archive.open("rb") as file:
         form = aiohttp.FormData({"version": generation.version, "notes": generation.notes})
+        form.add_field("allow_apt", str(generation.definition.allow_apt).lower())
         form.add_field("file", file, filename="archive.zip", content_type="application/zip")
         status, answer = await other.try_to_ask("POST", f"{path}/generations", data=form)
     if status == _CONFLICT:

@@ -42,6 +42,7 @@ STATUS: dict[type[errors.DeepaasError], int] = {
     errors.SourceUnavailable: 502,
     errors.InfrastructureFailed: 502,
     errors.ModelFailure: 500,
+    errors.GenerationFailed: 409,
     errors.DeepaasError: 500,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepaas_core.errors import GenerationFailed
-from deepaas_core.publishing.building import Builder, tail
+from deepaas_core.publishing.building import Builder, complaint_of
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +74,68 @@ def test_what_cannot_be_installed_is_said_and_logged(builder, folder, tmp_path, 
     (folder / "requirements-py.txt").write_text("./no-such-thing.whl\n")
     with pytest.raises(GenerationFailed, match="requirements-py"):
         builder.build(folder, log)
-    assert "no-such-thing" in tail(tmp_path / "log")
+    assert "no-such-thing" in complaint_of(tmp_path / "log")
     assert builder.ready(folder) is None
 
 
-def test_packages_of_the_system_are_installed_by_nobody_who_was_not_allowed(builder, folder, log):
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "Making an environment …\nUsing Python 3.11\nerror: No solution\n  cause: none",
+            "error: No solution\n  cause: none",
+        ),
+        ("Making …\n\x1b[31m  × Failed to build\x1b[0m\n  hint: a compiler", "  × Failed to build\n  hint: a compiler"),
+        (
+            "error: of before\nInstalling R packages …\nWarning message:\nnot available",
+            "Warning message:\nnot available",
+        ),
+        ("Making …\nit just ended", "it just ended"),
+        ("", ""),
+    ],
+)
+def test_of_a_log_only_the_last_complaint_is_told(tmp_path, said, told):
+    (tmp_path / "log").write_text(said)
+    assert complaint_of(tmp_path / "log") == told
+
+
+def test_of_a_long_complaint_its_beginning_and_its_end_are_told(tmp_path):
+    (tmp_path / "log").write_text("\n".join(["error: it broke", *map(str, range(100)), "No module named 'x'"]))
+    lines = complaint_of(tmp_path / "log").splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("error: it broke", "No module named 'x'", 15)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "asked", "told"),
+    [(False, True, r"services\.allow_apt"), (True, False, "published with --allow-apt")],
+)
+def test_packages_of_the_system_are_only_installed_if_that_is_asked_for_and_allowed(
+    tmp_path, folder, log, allowed, asked, told
+):
     (folder / "requirements-apt.txt").write_text("no-such-package-at-all\n")
-    with pytest.raises(GenerationFailed, match="allow_apt"):
-        builder.build(folder, log)
+    with pytest.raises(GenerationFailed, match=told):
+        Builder(tmp_path / "built", allow_apt=allowed).build(folder, log, with_apt=asked)
+
+
+def test_what_no_generation_needs_any_more_is_removed(builder, tmp_path, folder, log):
+    other = tmp_path / "other"
+    other.mkdir()
+    for one, version in ((folder, "1.0"), (other, "2.0")):
+        (one / "requirements-py.txt").write_text(f"{wheel(one, version).as_uri()}\n")
+        builder.build(one, log)
+    forsaken = tmp_path / "built" / ("0" * 32)
+    forsaken.mkdir()
+
+    builder.tidy([folder, other])
+    assert builder.ready(folder)
+    assert builder.ready(other)
+    assert forsaken.exists()  # somebody may be making it
+
+    os.utime(forsaken, (1, 1))
+    builder.tidy([folder], over=[other])
+    assert builder.ready(folder)
+    assert builder.ready(other) is None
+    assert not forsaken.exists()
 
 
 @pytest.mark.parametrize("name", ["--option", "a;b", "../x", "$(x)"])

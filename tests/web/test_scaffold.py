@@ -12,6 +12,12 @@ from deepaas_core import cli
 from deepaas_core.publishing import archive
 
 
+def test_what_is_to_be_made_must_be_said(capsys):
+    assert cli.main(["new"]) == 2
+    assert cli.main(["new", "model", "here"]) == 2
+    assert "deepaas-core new service FOLDER" in capsys.readouterr().err
+
+
 async def test_a_new_service_passes_its_own_test_queries(serve, tmp_path: Path, capsys):
     folder = tmp_path / "houses"
     assert cli.main(["new", "service", str(folder), "--json"]) == 0

@@ -112,6 +112,34 @@ async def test_names_that_cannot_be_used_are_named(serve, query):
     assert told["errors"][0]["pointer"].lstrip("/") in query
 
 
+async def test_what_cannot_be_built_is_said_before_anybody_deploys_it(serve):
+    client = await serve()
+    await publish(client, packed(requirements_DASH_py__txt="./no-such-thing.whl\n"))
+    told = await problem(await client.post(f"{SERVICE}/generations/v1/build"), 409)
+    assert told["detail"].startswith("requirements-py.txt could not be installed.\nerror:")
+    assert told["detail"].endswith("All that was said: deepaas-core generations log churn v1")
+    assert "unpacked" not in told["detail"]
+    log = await (await client.get(f"{SERVICE}/generations/v1/log")).text()
+    assert "no-such-thing.whl" in log
+    await publish(client, answering(1))
+    assert (await (await client.post(f"{SERVICE}/generations/v2/build")).json())["state"] == "stopped"
+
+
+async def test_nothing_is_left_of_a_generation_that_is_deleted(serve, tmp_path):
+    client = await serve("--services-idle-s", "0.1")
+    await publish(client, answering(1))
+    await publish(client, answering(1))
+    digest = (await publish(client, answering(2)))["digest"]
+    await client.post(f"{SERVICE}/generations/v1/test")
+    await client.post(f"{SERVICE}/generations/v3/test")
+    for version in ("v1", "v3"):
+        assert (await client.delete(f"{SERVICE}/generations/{version}")).status == 204
+    data = tmp_path / "data"
+    while (data / "generations" / f"{digest}.zip").exists() or (data / "unpacked" / digest).exists():
+        await asyncio.sleep(0.05)
+    assert (await client.get(f"{SERVICE}/generations/v2/archive")).status == 200  # v2 has what v1 had
+
+
 async def test_publishing_can_be_switched_off(serve):
     client = await serve("--no-services-publish")
     response = await client.post(f"{SERVICE}/generations", data=answering(1), headers=ZIP)
@@ -291,6 +319,7 @@ async def test_test_queries_that_are_none_are_named(serve, body):
         ("GET", "/generations/v1/archive"),
         ("GET", "/generations/v1/diff"),
         ("GET", "/generations/v1/log"),
+        ("POST", "/generations/v1/build"),
         ("POST", "/generations/v1/test"),
         ("GET", "/deployment"),
         ("PUT", "/deployment"),

@@ -112,6 +112,7 @@ def service_paths() -> dict[str, Json]:
         },
         f"{generation}/archive": {"get": _of_generation("get_archive", "Download a generation", _file("zip"))},
         f"{generation}/diff": {"get": _diff()},
+        f"{generation}/build": {"post": _built()},
         f"{generation}/log": {"get": _of_generation("get_build_log", "Read how it was built", _plain())},
         f"{generation}/test": {"post": _test(_of_generation("test_generation", "Test a generation", {}, 503))},
         f"{service}/deployment": {
@@ -144,9 +145,15 @@ def _publish() -> Json:
             _query("version", "What to call it; without, the next `vN`.", {"type": "string"}),
             _query("notes", "What is to be said of it.", {"type": "string"}),
             _query("unique", "Put a number behind a version that is taken.", {"type": "boolean", "default": False}),
+            _query("allow_apt", "Install missing packages of the system.", {"type": "boolean", "default": False}),
         ),
         "requestBody": {"required": True, "content": content},
     }
+
+
+def _built() -> Json:
+    ok = answer("All that it needs is there.", reference("Generation"))
+    return _of_generation("build_generation", "Build what it needs, on this server", ok, 409)
 
 
 def _deploy() -> Json:

@@ -103,7 +103,8 @@ async def publish(request: web.Request) -> web.Response:
         else:
             kinds = ", ".join(_ARCHIVES)
             raise errors.UnsupportedMedia(f"An archive comes as {kinds}, or as the field `file` of a form.")
-        wish = Wish(said.get("version", ""), said.get("notes", ""), yes_or_no("unique", said.get("unique")))
+        unique, allow_apt = (yes_or_no(name, said.get(name)) for name in ("unique", "allow_apt"))
+        wish = Wish(said.get("version", ""), said.get("notes", ""), unique, allow_apt)
         published = await request.app[DEPLOYER].publish(path, service, wish)
     location = f"{base_of(request)}{GENERATION.format(service=service, version=published.version)}"
     return json_response(_generation(published, request), status=201, Location=location)
@@ -148,6 +149,13 @@ async def get_diff(request: web.Request) -> web.Response:
     other = request.query.get("with") or _before(request.app[SERVICES], generation)
     found = await request.app[DEPLOYER].diff(generation.service, generation.version, other)
     return json_response({"generation": generation.version, "with": other, **asdict(found)})
+
+
+async def build_generation(request: web.Request) -> web.Response:
+    """Build what a generation needs on this server; answered when that is done, however long it takes."""
+    generation = _asked(request)
+    await request.app[DEPLOYER].build(generation.service, generation.version)
+    return json_response(_generation(generation, request))
 
 
 async def get_build_log(request: web.Request) -> web.Response:
@@ -433,6 +441,7 @@ ROUTES = [
     delete(GENERATION, delete_generation, PUBLISH),
     get(GENERATION + "/archive", get_archive, PUBLISH),
     get(GENERATION + "/diff", get_diff, READ),
+    post(GENERATION + "/build", build_generation, PUBLISH),
     get(GENERATION + "/log", get_build_log, PUBLISH),
     post(GENERATION + "/test", post_test, PUBLISH),
     get(DEPLOYMENT, get_deployment, READ),
