@@ -389,6 +389,7 @@ def publication_of(
     publisher = Publisher(store, archives, definition.read, scratch, chosen.max_unpacked_mb * 2**20, indexes)
     rehearsal = Rehearsal(services, asking(predictor, enricher))
     deployer = Deployer(store, publisher, stage, services, rehearsal, place_of(settings.store).server)
+    deployer.forget = executions.forget
     return Publication(services, deployer, stage, Automations(executions, services), enricher)
 
 
@@ -504,6 +505,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             recorder.store,
             folders.scratch,
             place_of(settings.store).server,
+            settings.training.lease_s,
         )
         renewing.append(asyncio.create_task(automator.run()))
         if settings.models.reload:

@@ -95,6 +95,7 @@ class Deployer:
 
     Attributes:
         spread: Waits until the other processes of this server have the table as it is.
+        forget: Forgets what else is on record of a service that was deleted.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Deployer:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         self.spread: Callable[[], Awaitable[None]] = _nobody
+        self.forget: Callable[[str], Awaitable[None]] = _nobody
         self._store, self._publisher, self._stage = store, publisher, stage
         self._services, self._rehearsal = services, rehearsal
         self._server, self._clock = server, clock
@@ -250,6 +252,7 @@ class Deployer:
         """
         digests = {generation.digest for generation in await self._store.generations(service)}
         await self._store.remove_service(service)
+        await self.forget(service)
         log.info("service deleted", extra={"service": service})
         await self._look_after_change()
         self._go(self._forget(digests))
@@ -573,7 +576,7 @@ class Deployer:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _nobody() -> None:
+async def _nobody(*_: str) -> None:
     """There are no other processes."""
 
 

@@ -238,6 +238,18 @@ async def test_what_is_live_cannot_be_deleted_and_the_rest_can(serve):
     await problem(await client.get(SERVICE), 404)
 
 
+async def test_a_service_that_takes_the_name_of_a_deleted_one_begins_anew(serve):
+    client, archive = await serve(), packed(definition=DEFINITION + '[automations.renew]\npublish = "renewed"\n')
+    await publish(client, archive)
+    await deploy(client, v1=1)
+    assert (await client.post(f"{SERVICE}/automations/renew/run")).status == 202
+    assert len((await read(client, "/executions"))["executions"]) == 1
+    assert (await client.post(f"{SERVICE}/disable")).status == 200
+    assert (await client.delete(SERVICE)).status == 204
+    assert (await publish(client, archive))["number"] == 1
+    assert (await read(client, "/executions"))["executions"] == []
+
+
 async def test_what_was_published_can_be_had_again(serve):
     client = await serve()
     await publish(client, answering(1))
