@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import csv
 import json
+import math
 import os
 import sys
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from deepaas_core import app
 from deepaas_core.cli.exits import Exit
 from deepaas_core.cli.server import Refused, Server, call_arguments, in_path, talk, value
 from deepaas_core.cli.showing import duration
-from deepaas_core.cli.terminal import Terminal, harmless
+from deepaas_core.cli.terminal import Terminal, harmless, harmless_log
 from deepaas_core.domain.deployment import percent
 from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.errors import SettingsError
@@ -41,12 +43,14 @@ _SCRIPTS = (".py", ".R", ".r")
 def publish(given: argparse.Namespace) -> int:
     """Publish a folder."""
     folder = Path(given.folder or ".")
+    if not folder.is_dir():
+        raise SettingsError(f"There is no folder {folder}.")
     name = given.name or definition.read(folder).name
 
     async def ask(server: Server) -> int:
         generation = await _publish(server, folder, name, given, given.version, given.unique)
         if given.build:
-            _say(given, f"Published generation {generation['version']} of {name}; building what it needs …")
+            _say(given, f"Building what generation {generation['version']} of {name} needs …")
             await server.ask("POST", f"{_path(name)}/generations/{in_path(generation['version'])}/build")
         if given.json:
             print(json.dumps(generation))
@@ -75,7 +79,8 @@ def deploy(given: argparse.Namespace) -> int:
                 version = generation["version"]
                 _say(given, f"Published generation {version} of {name}.")
             elif version is None:
-                generations = (await server.ask("GET", f"{_path(name)}/generations"))["generations"]
+                with _or_folder("deploy", name):
+                    generations = (await server.ask("GET", f"{_path(name)}/generations"))["generations"]
                 version = generations[-1]["version"] if generations else ""
             body = {"version": version}
             rollout = await server.ask("PUT", f"{_path(name)}/deployment", json=body)
@@ -87,6 +92,8 @@ def deploy(given: argparse.Namespace) -> int:
 def split(given: argparse.Namespace) -> int:
     """Share the traffic between generations."""
     shares = dict(_share(text) for text in given.shares)
+    if len(shares) < len(given.shares):
+        raise SettingsError("Each generation is given one share.")
 
     async def ask(server: Server) -> int:
         body = {"shares": shares}
@@ -202,7 +209,7 @@ def generations_log(given: argparse.Namespace) -> int:
         if given.json:
             print(json.dumps({"log": text}))
         else:
-            print(harmless(text) if text else "Nothing had to be built on this server.")
+            print(harmless_log(text) if text else "Nothing had to be built on this server.")
         return Exit.OK
 
     return talk(given, ask)
@@ -269,7 +276,8 @@ def test(given: argparse.Namespace) -> int:
     of = f"/generations/{in_path(given.version)}" if given.version else ""
 
     async def ask(server: Server) -> int:
-        found = await server.ask("POST", f"{_path(given.what)}{of}/test")
+        with _or_folder("test", given.what):
+            found = await server.ask("POST", f"{_path(given.what)}{of}/test")
         return _judge(given, found["generation"], found["outcomes"])
 
     return talk(given, ask)
@@ -393,15 +401,29 @@ def _draft(given: argparse.Namespace, stack: ExitStack) -> Path | None:
         return folder
     if given.workers is not None or given.timeout is not None:
         raise SettingsError("--workers and --timeout are for a function; a service.toml says so for a service.")
-    if _is_folder(given.what):
-        return Path(given.what)
     if Path(given.what).suffix in _SCRIPTS:
         raise SettingsError(f"Say which function of it: deepaas-core deploy {given.what}:FUNCTION")
-    return None
+    return Path(given.what) if _is_folder(given.what) else None
 
 
 def _is_folder(what: str) -> bool:
-    return Path(what).is_dir() and ("/" in what or what in (".", "..") or (Path(what) / "service.toml").exists())
+    """Whether a folder is meant, and not a service, which may well be called like a folder that is here."""
+    if "/" not in what and what not in (".", ".."):
+        return False
+    if not Path(what).is_dir():
+        raise SettingsError(f"There is no folder {what}.")
+    return True
+
+
+@contextmanager
+def _or_folder(command: str, what: str) -> Iterator[None]:
+    """Say how to name a folder to those who name one that is taken for a service."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.status == HTTPStatus.NOT_FOUND and (Path(what) / "service.toml").exists():
+            raise SettingsError(f"No service is named {what!r}. The folder: deepaas-core {command} ./{what}") from None
+        raise
 
 
 def _try_out(given: argparse.Namespace, folder: Path | None) -> int:
@@ -496,7 +518,7 @@ def _path(service: str) -> str:
 def _share(text: str) -> tuple[str, float]:
     version, equals, number = text.rpartition("=")
     try:
-        if equals:
+        if equals and math.isfinite(float(number)):
             return version, float(number)
     except ValueError:
         pass

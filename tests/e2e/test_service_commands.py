@@ -52,8 +52,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_folder_is_published_deployed_split_and_rolled_back(server: Server, folder: Path, tmp_path: Path):
+def test_a_folder_is_published_deployed_split_and_rolled_back(
+    server: Server, folder: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.chdir(folder.parent)  # where the service and its folder have one name
     server.start()
+    assert "The folder: deepaas-core deploy ./churn" in command(server, "deploy", "churn", code=2)
     assert "generation v1 of churn" in command(server, "publish", str(folder), "--notes", "The first.")
     assert "v1 is live" in command(server, "deploy", "churn", "v1")
     (folder / "score.py").write_text("def predict(x: float):\n    return x + 1\n")
@@ -99,4 +103,7 @@ def test_what_cannot_be_meant_is_said(tmp_path: Path):
     assert "which function" in command(None, "deploy", str(tmp_path / "x.py"), code=2)
     assert "no script" in command(None, "deploy", f"{tmp_path}/x.py:f", code=2)
     assert "VERSION=NUMBER" in command(None, "split", "churn", "v1", code=2)
+    assert "VERSION=NUMBER" in command(None, "split", "churn", "v1=nan", code=2)
+    assert "one share" in command(None, "split", "churn", "v1=0.3", "v1=0.7", code=2)
+    assert "no folder" in command(None, "publish", str(tmp_path / "none"), code=2)
     assert "--dry-run is for" in command(None, "deploy", "churn", "--dry-run", code=2)
