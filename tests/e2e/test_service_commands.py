@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deepaas_core.cli import main
 from tests.e2e.server import ROOT, Server
 
 pytestmark = pytest.mark.e2e
@@ -99,11 +100,19 @@ def test_a_function_of_a_script_becomes_a_service(server: Server, tmp_path: Path
     assert "1 of 1 test queries passed" in command(server, "test", "roots")
 
 
-def test_what_cannot_be_meant_is_said(tmp_path: Path):
-    assert "which function" in command(None, "deploy", str(tmp_path / "x.py"), code=2)
-    assert "no script" in command(None, "deploy", f"{tmp_path}/x.py:f", code=2)
-    assert "VERSION=NUMBER" in command(None, "split", "churn", "v1", code=2)
-    assert "VERSION=NUMBER" in command(None, "split", "churn", "v1=nan", code=2)
-    assert "one share" in command(None, "split", "churn", "v1=0.3", "v1=0.7", code=2)
-    assert "no folder" in command(None, "publish", str(tmp_path / "none"), code=2)
-    assert "--dry-run is for" in command(None, "deploy", "churn", "--dry-run", code=2)
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("deploy {here}/x.py", "which function"),
+        ("deploy {here}/x.py:f", "no script"),
+        ("deploy {here}/x", "no folder"),
+        ("publish {here}/x", "no folder"),
+        ("split churn v1", "VERSION=NUMBER"),
+        ("split churn v1=nan", "VERSION=NUMBER"),
+        ("split churn v1=0.3 v1=0.7", "one share"),
+        ("deploy churn --dry-run", "--dry-run is for"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(tmp_path: Path, capsys, arguments: str, told: str):
+    assert main(arguments.format(here=tmp_path).split()) == 2
+    assert told in capsys.readouterr().err
