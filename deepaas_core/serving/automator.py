@@ -353,7 +353,7 @@ class Automator:
         run = await self._ended(execution.run)
         if run.state is not RunState.SUCCEEDED:
             reason = f": {run.error.message}" if run.error else ""
-            raise CheckFailed(f"Training run {run.id} is {run.state}{reason}")
+            raise CheckFailed(f"Training run {run.id} {run.state}{reason}")
         metrics = ", ".join(f"{name} = {value:.6g}" for name, value in _metrics(run).items())
         return execution, f"Training run {run.id} succeeded{': ' if metrics else ''}{metrics}."
 

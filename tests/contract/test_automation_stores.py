@@ -1,5 +1,6 @@
 """What every place that keeps the executions of automations promises."""
 
+import asyncio
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,6 +36,13 @@ class AutomationStoreContract:
         assert not await store.add(an_execution("2026-11-21T03:00:00"))
         assert await store.add(an_execution("2026-11-22T03:00:00"))
         assert await store.add(an_execution("2026-11-21T03:00:00", service="other"))
+
+    async def test_of_many_at_once_one_answers_to_a_cause_and_one_takes_it_up(self, store):
+        executions = [an_execution("2026-11-21T03:00:00") for _ in range(5)]
+        assert sorted(await asyncio.gather(*map(store.add, executions))) == [False] * 4 + [True]
+        [execution] = await store.open()
+        taken = [store.replace(execution, replace(execution, server=server)) for server in "abcde"]
+        assert sorted(await asyncio.gather(*taken)) == [False] * 4 + [True]
 
     async def test_requests_are_causes_of_their_own(self, store):
         assert await store.add(an_execution(cause="request"))

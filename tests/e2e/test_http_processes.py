@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.server import Server, until
+from tests.services import DEFINITION, packed
 
 MODEL = """
     import os, time
@@ -120,6 +121,27 @@ def test_a_run_begins_at_once_whichever_process_took_it(several: Server):
 def _over(server: Server, run: str):
     document = server.ask(f"/api/v1/runs/{run}").json
     return document if document["finished_at"] else None
+
+
+def test_an_automation_is_done_once_whichever_process_was_asked(several: Server):
+    service = "/api/v1/services/churn"
+    archive = packed(definition=DEFINITION + '[automations.renew]\npublish = "renewed"\n')
+    assert several.ask(f"{service}/generations", archive, Content_Type="application/zip").status == 201
+    several.ask(f"{service}/deployment", {"version": "v1"}, "PUT")
+    until(lambda: several.ask(f"{service}/endpoints/score?x=1").status == 200)
+
+    for _ in range(6):
+        assert several.ask(f"{service}/automations/renew/run", {}).status == 202
+
+    def executions():
+        return several.ask(f"{service}/executions").json["executions"]
+
+    until(lambda: {one["state"] for one in executions()} == {"succeeded"})
+    made = {one["version"] for one in executions()}
+    assert len(made) == 6
+    until(
+        lambda: {one["version"] for one in several.ask(f"{service}/generations").json["generations"]} == made | {"v1"}
+    )
 
 
 def test_metrics_are_the_same_whichever_process_is_asked(several: Server):
