@@ -16,6 +16,7 @@ import orjson
 from deepaas_core.domain.argument import Argument
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.domain.prediction_log import REDACTED, LogEntry, LogRules, Predicted, new_id, predicted, redacted
+from deepaas_core.domain.service import Feature, FeatureType
 from deepaas_core.executors.base import Call
 
 #: What an upload among the arguments of a call is known by.
@@ -47,7 +48,7 @@ class Seen:
         inputs: A call, or JSON-native data; None if they are not known.
         output: A prediction, or JSON-native data; None if there was none.
         context: What the caller sent with it to be kept, JSON or any other text; or JSON-native data.
-        first_output: Name of the first declared output.
+        first_output: The first declared output.
         arguments: Those of the function that was called; some are secret.
         size: About how many bytes of memory it takes.
         others: See ``LogEntry``.
@@ -67,7 +68,7 @@ class Seen:
     inputs: Any = None
     output: Any = None
     context: Any = None
-    first_output: str = ""
+    first_output: Feature | None = None
     arguments: Mapping[str, Argument] = field(default_factory=dict)
     size: int = 0
 
@@ -184,5 +185,8 @@ def _kept(value: Any, rules: LogRules) -> str | None:
 def _predicted(output: Any, seen: Seen) -> Predicted:
     if output is None or seen.status >= 400:
         return Predicted()
-    found = predicted(output, seen.first_output)
+    declared = seen.first_output
+    found = predicted(output, declared.name if declared else "")
+    if found.number is not None and declared is not None and declared.type is FeatureType.NUMBER:
+        return Predicted(found.number)
     return Predicted() if found.category == REDACTED else found

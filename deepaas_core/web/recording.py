@@ -18,6 +18,7 @@ from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.domain.prediction_log import LogRules
+from deepaas_core.domain.service import Feature
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.predictor import Begun
 from deepaas_core.serving.recorder import Recorder
@@ -48,7 +49,7 @@ class Recording:
         endpoint: Of a service; of a model, its function.
         generation: Of a service, if that is known already.
         said: What the author of the service says of its log.
-        first_output: Name of the first declared output.
+        first_output: The first declared output.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Recording:
         endpoint: str,
         generation: str = "",
         said: Mapping[str, Any] = MappingProxyType({}),
-        first_output: str = "",
+        first_output: Feature | None = None,
     ):
         self._recorder, self._predictor = request.app[RECORDER], request.app[PREDICTOR]
         self._seen: Seen | None = None

@@ -17,6 +17,9 @@ CODE = """
         bad = min(1.0, amount / 20000)
         return {"good": 1 - bad, "bad": bad}
 
+    def twice(amount: float):
+        return 2 * amount
+
     def add(a: int, b: int = 2):
         return a + b
 """
@@ -31,6 +34,11 @@ script = "score.py:logistic"
 inputs.amount = { minimum = 0 }
 inputs.name = { type = "text", default = "" }
 outputs.risk = { type = "categorical", classes = ["bad", "good"] }
+[endpoints.twice]
+kind = "prediction"
+script = "score.py:twice"
+inputs.amount = "number"
+outputs.doubled = "number"
 [endpoints.add]
 kind = "function"
 script = "score.py:add"
@@ -73,6 +81,12 @@ async def test_one_row_is_one_entry_without_a_number(client):
     await client.post(RISK, json={"amount": 1000})
     [entry] = await logged(client)
     assert (entry["row"], entry["status"], entry["prediction"]["category"]) == (None, 200, "good")
+
+
+async def test_what_is_declared_as_a_number_is_no_class_even_if_it_is_whole(client):
+    await client.post(f"{SERVICE}/endpoints/twice/predict", json={"amount": 4})
+    [entry] = await logged(client)
+    assert (entry["prediction"]["number"], entry["prediction"]["category"]) == (8, None)
 
 
 async def test_a_row_that_is_refused_or_fails_is_an_entry_with_its_error(client):

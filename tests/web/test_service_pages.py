@@ -160,11 +160,22 @@ async def test_a_page_is_made_of_nothing_from_elsewhere(serve):
     assert len(re.findall(r"<script", text)) == len(re.findall(r'<script src="\.\./docs/\w+\.js" defer>', text))
 
 
+async def test_a_page_says_what_is_done_by_itself_and_what_came_of_it(serve):
+    client = await serve()
+    automation = '\n[automations.renew]\nschedule = "0 3 1 * *"\npublish = "new-${date}"\ndeploy = 0.3\n'
+    await deployed(client, **{await published(client, DEFINITION + automation): 1})
+    said = r"renew 0 3 1 \* \* next \d{4}-\d\d-01 03:00 UTC last %s publish new-\$\{date\}%s deploy 30 %%"
+    assert re.search(said % ("never", ""), words(await page(client)))
+    assert (await client.post("/api/v1/services/credit/automations/renew/run")).status == 202
+    assert re.search(said % (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC ·", " ·"), words(await page(client)))
+
+
 async def test_the_landing_page_leads_to_the_services(serve):
     client = await serve()
     await deployed(client, **{await published(client): 1})
     text = await page(client, "/")
     assert '<a href="services/credit">' in text
+    assert '<a href="statistics/credit">Statistics</a>' in text
     assert "1 service published here." in text
     assert "No models yet" not in text
 
@@ -261,7 +272,9 @@ async def test_a_model_has_a_page_with_its_samples(serve):
     echo = "def predict_data(data, times: int = 2):\n    return data\n"
     client = await serve(echo=echo, broken="raise RuntimeError('no weights')")
     assert '<a href="models/echo">Sample code</a>' in await page(client, "/")
+    assert '<a href="statistics/echo">Statistics</a>' in await page(client, "/")
     text = await page(client, "/models/echo")
+    assert '<a href="../statistics/echo">Statistics</a>' in text
     assert "/api/v1/models/echo/predict/data" in text
     assert "java Sample.java" in text
     assert "no weights" in await page(client, "/models/broken")

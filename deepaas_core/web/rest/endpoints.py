@@ -82,7 +82,7 @@ async def call(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request, live: Live, own: Folder) -> web.StreamResponse:
     endpoint = live.endpoint(request.match_info["endpoint"])
-    first_output = next((feature.name for feature in endpoint.outputs), "")
+    first_output = next(iter(endpoint.outputs), None)
     said = live.definition.log
     async with Recording(request, live.service, endpoint.name, live.version, said, first_output) as recording:
         sent = await read_sent(request, own)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -71,7 +71,8 @@ async def get_landing(request: web.Request) -> web.Response:
     published, sees = request.app[SERVICES], caller(request).sees
     offered = [services.card(published, name) for name in published.names() if sees(name)]
     shown = {"cards": cards, "services": offered, "origin": addresses.origin(request)}
-    page = _template("landing.html", **shown, server_version=__version__)
+    may_read = partial(caller(request).may, Right.READ)
+    page = _template("landing.html", **shown, may_read=may_read, server_version=__version__)
     return _page(page, _LANDING_POLICY)
 
 
@@ -87,7 +88,14 @@ async def get_model(request: web.Request) -> web.Response:
     token, origin = needs_token(request, Right.PREDICT, entry.name), addresses.origin(request)
     asked = of_model(entry.model, origin, token) if entry.model else ()
     functions = [(name, one.url.removeprefix(origin), services.samples_of(one, origin)) for name, one in asked]
-    shown = {"card": card(entry), "functions": functions, "token": token, "origin": origin}
+    may_read = caller(request).may(Right.READ, entry.name)
+    shown = {
+        "card": card(entry),
+        "functions": functions,
+        "token": token,
+        "origin": origin,
+        "may_read": may_read,
+    }
     return _page(_template("model.html", **shown, server_version=__version__), _SERVICE_POLICY)
 
 

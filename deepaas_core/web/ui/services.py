@@ -23,7 +23,7 @@ from deepaas_core.web.auth import caller, needs_token
 from deepaas_core.web.keys import SERVICES
 from deepaas_core.web.samples import LANGUAGES, Asked, Language, write
 from deepaas_core.web.samples.requests import arguments_of, of_endpoint, path_of
-from deepaas_core.web.ui import columns, latency
+from deepaas_core.web.ui import automations, columns, latency
 from deepaas_core.web.ui.columns import Column, Field
 from deepaas_core.web.ui.markdown import rendered
 
@@ -151,6 +151,8 @@ async def values_of(request: web.Request) -> Mapping[str, Any]:
         "notes": rendered(live.kept.generation.notes),
         "document": _document_path(request, live),
         "token": token,
+        "automations": await automations.rows(request, name),
+        "may_read": caller(request).may(Right.READ, name),
         "may_download": caller(request).may(Right.PUBLISH, name),
         "origin": origin,
     }

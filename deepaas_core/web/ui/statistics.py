@@ -46,6 +46,7 @@ async def contents(request: web.Request) -> dict[str, Any]:
     query = f"?{urlencode(asked)}" if asked else ""
     return {
         "name": name,
+        "kind": kind,
         "asked": {part: asked.get(part, "") for part in _ASKED},
         "total": seen.total,
         "failed": seen.failed,
