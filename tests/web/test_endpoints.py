@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import random
 from typing import Any
 
 import aiohttp
@@ -476,6 +477,92 @@ async def test_the_examples_of_the_document_are_answered(client):
     for path in (RISK, ENDPOINTS + "/loose/predict", ENDPOINTS + "/explain", ENDPOINTS + "/picture/predict"):
         content = document["paths"][path]["post"]["requestBody"]["content"]
         await answer(await client.post(path, json=content["application/json"]["example"]))
+
+
+class Chance:
+    """Makes requests up: some nearly right, some anything."""
+
+    NAMES = ("duration", "amount", "age", "a", "b", "words", "values", "image", "rows", "model", "errors", "", "é/~")
+    TEXTS = (
+        "",
+        "forest",
+        "rows",
+        "1",
+        "-0",
+        "NaN",
+        "1e999",
+        "\x00",
+        "\ud800",
+        "é",
+        "data:image/png;base64,AAAA",
+        "x" * 999,
+    )
+    NUMBERS = (0, 1, 13, -1, 2**53, 2**64, 0.5, 1e308, -1e-320)
+    TYPES = (
+        "application/json",
+        "text/csv",
+        "text/csv; charset=utf-16",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+    )
+    ACCEPTS = ("*/*", "application/json", "text/csv", "application/x-ndjson", "image/png")
+
+    def __init__(self, seed: int):
+        self.random = random.Random(seed)
+
+    def value(self, depth: int = 3) -> Any:
+        kinds = [self.text, self.number, lambda: None, lambda: True]
+        if depth:
+            kinds += [lambda: self.object(depth - 1), lambda: [self.value(depth - 1) for _ in range(self.few())]] * 2
+        return self.random.choice(kinds)()
+
+    def object(self, depth: int) -> dict[str, Any]:
+        return {self.random.choice(self.NAMES): self.value(depth) for _ in range(self.few())}
+
+    def few(self) -> int:
+        return self.random.randrange(4)
+
+    def text(self) -> str:
+        return self.random.choice(self.TEXTS)
+
+    def number(self) -> float:
+        return self.random.choice(self.NUMBERS)
+
+    def table(self) -> bytes:
+        cells = [*self.NAMES, *map(str, self.NUMBERS), '"', '"a\n;b"', " ", "x,y"]
+        lines = (self.random.choice(",;\t").join(self.random.choices(cells, k=3)) for _ in range(self.few()))
+        return (
+            self.random.choice(("\ufeff", "")).encode() + self.random.choice(("\n", "\r\n", "\r")).join(lines).encode()
+        )
+
+    def body(self) -> bytes:
+        anything = self.random.randbytes(self.random.randrange(30))
+        return self.random.choice((json.dumps(self.value()).encode(), self.table(), anything))
+
+    def request(self) -> dict[str, Any]:
+        query = {
+            self.random.choice(self.NAMES): self.text().encode("utf-8", "replace").decode() for _ in range(self.few())
+        }
+        headers = {"Content-Type": self.random.choice(self.TYPES), "Accept": self.random.choice(self.ACCEPTS)}
+        return {"params": query, "headers": headers, "data": self.body()}
+
+
+@pytest.mark.parametrize(
+    "path", [RISK, ENDPOINTS + "/loose/predict", ENDPOINTS + "/explain", ENDPOINTS + "/picture/predict"]
+)
+async def test_whatever_is_sent_is_answered_as_the_document_says(client, path):
+    document = await answer(await client.get("/api/v1/services/credit/openapi.json"))
+    documented = document["paths"][path]["post"]["responses"]
+    chance = Chance(seed=len(path))
+    for _ in range(150):
+        sent = chance.request()
+        response = await client.post(path, **sent)
+        told = await response.read()
+        assert str(response.status) in documented, (sent, told)
+        kinds = ["application/problem+json"] if response.status != 200 else documented["200"]["content"]
+        assert response.content_type in kinds, (sent, told)
+        if response.status == 500:
+            assert json.loads(told)["type"] == "/problems/model-failure", (sent, told)
 
 
 async def test_the_endpoints_are_in_the_servers_document_too(client):

@@ -13,6 +13,7 @@ from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.example import example_of, sent_to
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Service
 from deepaas_core.domain.sql_query import SqlQuery
+from deepaas_core.web.negotiation import NDJSON
 from deepaas_core.web.openapi.bodies import Declared
 from deepaas_core.web.openapi.parts import API, JSON, MULTIPART, Json, answer, members, problems, text
 from deepaas_core.web.openapi.schemas import FILE, convert
@@ -31,6 +32,8 @@ _HEADERS = {
     "X-Generation": "The generation that is to answer; else the shares decide.",
     "X-Dispatch-Key": "What keeps a caller on one side of the shares, e.g. a customer's id.",
 }
+#: Answers to rows for those who ask for them line by line.
+_LINES: Json = {media_type: {"schema": {"type": "string"}} for media_type in (CSV, NDJSON)}
 _NAMED: Json = {"X-Service-Generation": {"description": "Who answered.", "schema": {"type": "string"}}}
 
 
@@ -100,7 +103,7 @@ class EndpointRoutes:
         }
         answered = {"type": "array", "items": _answered(endpoint)}
         ok = self._answer(endpoint, "One answer for each row, in order.", "rows", answered)
-        ok["content"][CSV] = {"schema": {"type": "string"}}
+        ok["content"] |= _LINES
         return self._operation(endpoint, {"content": content, "required": True}, ok, [_ERRORS])
 
     def _function(self, endpoint: Endpoint) -> Json:
@@ -110,7 +113,8 @@ class EndpointRoutes:
         example = example_of(self._definition, endpoint, None)
         if example and JSON in content:
             content[JSON]["example"] = example
-        ok = self._answer(endpoint, "What the function returned.", "result", {})
+        ok = self._answer(endpoint, "What the function returned; of a list of records, for each.", "result", {})
+        ok["content"] |= _LINES
         return self._operation(endpoint, {"content": content, "required": declared.required}, ok, [])
 
     def _lookup(self, endpoint: Endpoint) -> Json:
@@ -119,6 +123,7 @@ class EndpointRoutes:
         fetched: Json = {name: {} for enrichment in endpoint.enrichments for name in enrichment.columns}
         answered = {"type": "array", "items": members(fetched, [])}
         ok = self._answer(endpoint, "What was found for each key, in order.", "rows", answered)
+        ok["content"] |= _LINES
         return self._operation(endpoint, {"content": {JSON: as_json}, "required": True}, ok, [_ERRORS])
 
     def _query(self, endpoint: Endpoint) -> Json:

@@ -29,6 +29,10 @@ class _DeploymentSchema(Schema):
     revision = fields.Integer(metadata={"description": "Grows with every change."})
 
 
+class _NamedDeploymentSchema(_DeploymentSchema):
+    service = fields.String(required=True)
+
+
 class _ServiceSchema(_DeploymentSchema):
     name = fields.String(required=True)
     title = fields.String()
@@ -77,7 +81,7 @@ class _OutcomeSchema(Schema):
 _SCHEMAS: dict[str, type[Schema]] = {
     "Service": _ServiceSchema,
     "Generation": _GenerationSchema,
-    "Deployment": _DeploymentSchema,
+    "Deployment": _NamedDeploymentSchema,
     "Rollout": _RolloutSchema,
     "Outcome": _OutcomeSchema,
 }
