@@ -7,12 +7,13 @@ and four sources: command line over environment over TOML file over default. A s
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import re
 import tomllib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
@@ -33,6 +34,8 @@ SHORT = {
     "log-level": "log.level",
 }
 _SHORT_OF = {name: short for short, name in SHORT.items()}
+
+_hints = functools.cache(get_type_hints)
 
 
 def setting(default: Any, doc: str, *, least: float | None = None, most: float | None = None) -> Any:
@@ -386,8 +389,7 @@ class Settings:
         Raises:
             SettingsError: One of them cannot be used; the text names it, where it stands, and what was expected.
         """
-        parser = argparse.ArgumentParser(prog="deepaas-core", add_help=False, exit_on_error=False, allow_abbrev=False)
-        add_arguments(parser)
+        parser = _parser()
         try:
             given, unknown = parser.parse_known_args(list(argv))
         except argparse.ArgumentError as error:
@@ -451,6 +453,13 @@ class Settings:
         return cls(**groups, per_model=per_model, infrastructures=others, connections=connections)
 
 
+@functools.cache
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="deepaas-core", add_help=False, exit_on_error=False, allow_abbrev=False)
+    add_arguments(parser)
+    return parser
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every setting to a parser, the short names first."""
     parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
@@ -467,14 +476,18 @@ def parser_flags(parser: argparse.ArgumentParser) -> list[str]:
     return [flag for action in parser._actions for flag in action.option_strings]
 
 
-def describe() -> Iterator[Setting]:
+@functools.cache
+def describe() -> Sequence[Setting]:
     """Every setting, group by group, for the reference and the command line."""
+    found = []
     for group in _groups():
-        hints = get_type_hints(group.type)
+        hints = _hints(group.type)
         for item in fields(group.type):
             name = f"{group.name}.{item.name}"
             default = item.default if item.default_factory is _MISSING else "~/.local/share/deepaas_core"
-            yield Setting(name, _type_name(hints[item.name]), default, item.metadata["doc"], _SHORT_OF.get(name, ""))
+            short = _SHORT_OF.get(name, "")
+            found.append(Setting(name, _type_name(hints[item.name]), default, item.metadata["doc"], short))
+    return found
 
 
 def reference() -> str:
@@ -517,7 +530,7 @@ def reference() -> str:
         "| setting | type | meaning |",
         "|---|---|---|",
     ]
-    hints = get_type_hints(Infrastructure)
+    hints = _hints(Infrastructure)
     for item in fields(Infrastructure):
         lines.append(f"| `infrastructure.NAME.{item.name}` | {_type_name(hints[item.name])} | {item.metadata['doc']} |")
     lines += [
@@ -529,7 +542,7 @@ def reference() -> str:
         "| setting | type | default | meaning |",
         "|---|---|---|---|",
     ]
-    hints = get_type_hints(Connection)
+    hints = _hints(Connection)
     for item in fields(Connection):
         default = "" if item.default in _NOTHING else f"`{_toml(item.default)}`"
         kind = _type_name(hints[item.name])
@@ -549,7 +562,7 @@ class _Group:
 
 
 def _groups() -> list[_Group]:
-    hints = get_type_hints(Settings)
+    hints = _hints(Settings)
     return [_Group(item.name, hints[item.name]) for item in fields(Settings) if is_dataclass(hints[item.name])]
 
 
@@ -593,7 +606,7 @@ def _load_group(
 ) -> Any:
     if not isinstance(table, dict):
         raise SettingsError(f"{path}: [{group.name}] must be a table.")
-    hints = get_type_hints(group.type)
+    hints = _hints(group.type)
     values = _defaults(group, environ)
     values |= {
         item.name: defaults[name] for item in fields(group.type) if (name := f"{group.name}.{item.name}") in defaults
@@ -620,7 +633,7 @@ def _defaults(group: _Group, environ: Mapping[str, str]) -> dict[str, Any]:
 def _load_per_model(tables: Any, default: Workers, path: str) -> dict[str, Workers]:
     if not isinstance(tables, dict):
         raise SettingsError(f"{path}: [model] must be a table.")
-    hints = get_type_hints(Workers)
+    hints = _hints(Workers)
     per_model = {}
     for name, table in tables.items():
         if not isinstance(table, dict) or set(table) - {"workers"} or not isinstance(table.get("workers", {}), dict):
@@ -633,7 +646,7 @@ def _load_per_model(tables: Any, default: Workers, path: str) -> dict[str, Worke
 def _load_infrastructures(tables: Any, environ: Mapping[str, str], path: str) -> dict[str, Infrastructure]:
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise SettingsError(f"{path}: [infrastructure] may only have tables [infrastructure.NAME].")
-    hints = get_type_hints(Infrastructure)
+    hints = _hints(Infrastructure)
     found = {}
     for name, table in tables.items():
         where = f"{path}: infrastructure.{name}"
@@ -656,7 +669,7 @@ def _load_connections(tables: Any, environ: Mapping[str, str], path: str) -> dic
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise SettingsError(f"{path}: [connection] may only have tables [connection.NAME].")
     urls = {found[1]: url for variable, url in environ.items() if (found := _CONNECTION_URL.fullmatch(variable))}
-    hints, connections = get_type_hints(Connection), {}
+    hints, connections = _hints(Connection), {}
     for name, table in tables.items():
         where = f"{path}: connection.{name}"
         values = _from_table(Connection, hints, table, where)
@@ -668,7 +681,7 @@ def _load_connections(tables: Any, environ: Mapping[str, str], path: str) -> dic
 
 
 def _group_from_plain(kind: Any, plain: Mapping[str, Any]) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{name: _typed(hints[name], value) for name, value in plain.items()})
 
 

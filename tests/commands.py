@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from deepaas_core import cli
+
 Main = Callable[[Sequence[str]], int]
 
 
@@ -50,6 +52,18 @@ def run_here(main: Main, argv: Sequence[str], environ: Mapping[str, str], folder
             code = end.code
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return Done(int(code or 0), *texts)
+
+
+def typed(*arguments: str | os.PathLike[str], folder: Path | None = None, **environ: str) -> Done:
+    """What comes of ``deepaas-core`` with these arguments.
+
+    Args:
+        arguments: What is typed after its name.
+        folder: Where it is typed.
+        environ: Variables besides those of the test.
+    """
+    known = {**os.environ, "COLUMNS": "200", **environ}
+    return run_here(cli.main, [str(each) for each in arguments], known, folder or Path.cwd())
 
 
 @contextmanager

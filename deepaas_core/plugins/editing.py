@@ -80,8 +80,8 @@ async def locate(source: Source, variables: Mapping[str, str]) -> SourceCode | N
     return None if code.folder.is_relative_to(_OURS) else code
 
 
-async def edits(code: SourceCode) -> AsyncIterator[Path]:
-    """A file of the source after each edit, once it has been quiet for a moment."""
+async def edits(code: SourceCode) -> AsyncIterator[Path | None]:
+    """None once no edit is missed any more; then a file of the source after each edit, when it is quiet again."""
     from watchfiles import Change, awatch
 
     def belongs(_: Change, path: str) -> bool:
@@ -89,5 +89,12 @@ async def edits(code: SourceCode) -> AsyncIterator[Path]:
 
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
     changes = awatch(code.folder, watch_filter=belongs, step=QUIET_MS, recursive=code.file is None)
-    async for edited in changes:
-        yield min(Path(path) for _, path in edited)
+    edited = asyncio.ensure_future(anext(changes))  # its first step, up to where it waits, begins to watch
+    try:
+        await asyncio.sleep(0)
+        yield None
+        while True:
+            yield min(Path(path) for _, path in await edited)
+            edited = asyncio.ensure_future(anext(changes))
+    finally:
+        edited.cancel()

@@ -22,7 +22,7 @@ class Reloader:
         catalog: The models.
         renewer: Renews one of them.
         locate: Finds a model's source; None for one that has none.
-        watch: Gives a file of it after each edit.
+        watch: Gives None once it watches a source, and a file of it after each edit.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Reloader:
         catalog: Catalog,
         renewer: Renewer,
         locate: Callable[[Source], Awaitable[SourceCode | None]],
-        watch: Callable[[SourceCode], AsyncIterator[Path]] = edits,
+        watch: Callable[[SourceCode], AsyncIterator[Path | None]] = edits,
     ):
         self._catalog = catalog
         self._renewer = renewer
@@ -60,10 +60,12 @@ class Reloader:
         if code is None:
             log.warning("source is not watched: none was found", extra={"model": entry.name})
             return
-        log.info("watching source", extra={"model": entry.name, "folder": str(code.folder)})
         renewing = asyncio.create_task(asyncio.sleep(0))
         try:
             async for file in self._watch(code):
+                if file is None:
+                    log.info("watching source", extra={"model": entry.name, "folder": str(code.folder)})
+                    continue
                 log.info("source edited", extra={"model": entry.name, "file": str(file)})
                 renewing.cancel()  # what is still being loaded is not the newest any more
                 await asyncio.wait([renewing])

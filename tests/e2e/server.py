@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from tests.forked import Forked
 from tests.scraped import Page
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ class Server:
     folder: Path
     within: tuple[str, ...] = ()
     all_models: bool = False
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: subprocess.Popen[bytes] | Forked = field(init=False)
     url: str = ""
 
     @property
@@ -92,13 +93,13 @@ class Server:
         models = [argument for name in names if not self.all_models for argument in ("--model", name)]
         path = os.pathsep.join((str(self.folder / "site"), str(ROOT)))
         with (self.folder / "server.log").open("w") as log:
-            self.process = subprocess.Popen(
-                [*self.within, *(sys.executable, "-m", "deepaas_core"), *settings, *models, *arguments],
-                env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"},
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-            )
+            argv = [*settings, *models, *arguments]
+            env = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
+            if self.within:
+                command = [*self.within, sys.executable, "-m", "deepaas_core", *argv]
+                self.process = subprocess.Popen(command, env=env, cwd=self.folder, stdout=log, stderr=log)
+            else:
+                self.process = Forked(argv, env, self.folder, log)
 
     def ask(self, path: str, data: Any = None, method: str | None = None, **headers: str) -> Answer:
         """One request over a connection of its own."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.commands import Done, typed
 from tests.e2e.server import Server, until
 
 pytestmark = pytest.mark.e2e
@@ -22,16 +20,9 @@ MANY = 24
 WITHIN_S = 10
 
 
-def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(server: Server, *arguments: str) -> Done:
     """The real command over a server's records."""
-    return subprocess.run(
-        [sys.executable, "-m", "deepaas_core", *arguments, "--data-dir", str(server.folder / "data")],
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return typed(*arguments, "--data-dir", server.folder / "data")
 
 
 def new_token(server: Server, label: str, *arguments: str) -> str:
@@ -130,15 +121,8 @@ def test_commands_show_the_token_of_their_environment(server: Server):
     server.start()
     token = new_token(server, "Ada", "--right", "predict,read")
 
-    def ask(**environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "deepaas_core", "predict", "echo", "--data", "7", "--server", server.url],
-            env={**os.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def ask(**environ: str) -> Done:
+        return typed("predict", "echo", "--data", "7", "--server", server.url, **environ)
 
     closed(server)
     assert "A token is needed" in ask().stderr

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.commands import typed
 from tests.e2e.server import ROOT, Server, until
 
 pytestmark = pytest.mark.e2e
@@ -84,14 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def command(server: Server, *arguments: str, code: int = 0) -> str:
     """What a command prints, which ends with this code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "deepaas_core", *arguments, "--server", server.url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = typed(*arguments, "--server", server.url, folder=ROOT)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 

@@ -21,10 +21,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from deepaas_core import cli
+from tests.commands import Done, run_here
 
 ROOT = Path(__file__).parents[2]
 MODELS = {
@@ -63,15 +65,6 @@ MODELS = {
 pytestmark = pytest.mark.e2e
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 def install(site: Path, name: str, code: str) -> None:
     """Put a package with one model where Python finds it, as pip would."""
     module = re.sub(r"\W", "_", f"model_{name}")
@@ -101,15 +94,14 @@ def command(arguments: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 @pytest.fixture
-def run(environ: dict[str, str], tmp_path: Path) -> Callable[..., Outcome]:
+def run(environ: dict[str, str], tmp_path: Path) -> Callable[..., Done]:
     """``run("models", "--json")`` runs the command to its end."""
 
-    def run_command(*arguments: str | os.PathLike[str], **more: str) -> Outcome:
-        done = subprocess.run(
-            command(arguments), env=environ | more, cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
+    def run_command(*arguments: str | os.PathLike[str], **more: str) -> Done:
+        site = Path(environ["PYTHONPATH"].partition(os.pathsep)[0])
+        done = run_here(cli.main, [str(argument) for argument in arguments], environ | more, tmp_path, site)
         assert not re.search("^Traceback", done.stderr, re.MULTILINE)  # a model's is indented, in the log
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return done
 
     return run_command
 
@@ -141,10 +133,10 @@ def server(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def ask(run: Callable[..., Outcome], server: str) -> Callable[..., Outcome]:
+def ask(run: Callable[..., Done], server: str) -> Callable[..., Done]:
     """Run a command that talks to the running server."""
 
-    def ask_server(*arguments: str | os.PathLike[str]) -> Outcome:
+    def ask_server(*arguments: str | os.PathLike[str]) -> Done:
         return run(*arguments, DEEPAAS_CORE_SERVER=server)
 
     return ask_server
@@ -208,13 +200,13 @@ def address(said: str) -> str:
 def test_help_says_what_the_exit_codes_mean(run):
     for arguments in (["--help"], ["predict", "--help"]):
         done = run(*arguments)
-        assert done.code == 0
+        assert done.returncode == 0
         for code in range(5):
-            assert re.search(rf"^  {code}  \w+", done.out, re.MULTILINE)
+            assert re.search(rf"^  {code}  \w+", done.stdout, re.MULTILINE)
 
 
 def test_help_of_serve_says_defaults_and_every_setting(run):
-    out = run("serve", "--help").out
+    out = run("serve", "--help").stdout
     assert "(default: 5000)" in out
     assert "--workers-timeout-s" in out
 
@@ -230,36 +222,37 @@ def test_nothing_heavy_is_loaded_before_a_command_needs_it(environ):
 
 def test_models_lists_what_is_declared_without_loading_it(run):
     done = run("models")
-    assert done.code == 1  # one of them has a name that cannot be served
-    assert re.search(r"echo .*model_echo_package .*1\.5 .*model_echo .*For tests\.", done.out)
-    assert re.search(r"broken .*model_broken", done.out)
-    assert re.search(r"✗ bad name \(.*\)\n.*cannot stand in a URL", done.out)
+    assert done.returncode == 1  # one of them has a name that cannot be served
+    assert re.search(r"echo .*model_echo_package .*1\.5 .*model_echo .*For tests\.", done.stdout)
+    assert re.search(r"broken .*model_broken", done.stdout)
+    assert re.search(r"✗ bad name \(.*\)\n.*cannot stand in a URL", done.stdout)
 
 
 def test_models_are_json_for_machines(run):
     done = run("models", "--json", "--model", "echo")
-    [listed] = json.loads(done.out)
-    assert (done.code, listed["name"], listed["target"], listed["problems"]) == (0, "echo", "model_echo", [])
+    [listed] = json.loads(done.stdout)
+    assert (done.returncode, listed["name"], listed["target"], listed["problems"]) == (0, "echo", "model_echo", [])
 
 
 def test_check_shows_what_a_client_will_see(run):
     done = run("check", "echo")
-    assert done.code == 0
-    assert re.search(r"/predict/data +200 +predict_data\S.* times: integer = 1", done.out)
-    assert re.search(r"/predict/url +501 ", done.out)
-    assert re.search(r"/train +202 .* epochs: integer = 2", done.out)
+    assert done.returncode == 0
+    assert re.search(r"/predict/data +200 +predict_data\S.* times: integer = 1", done.stdout)
+    assert re.search(r"/predict/url +501 ", done.stdout)
+    assert re.search(r"/train +202 .* epochs: integer = 2", done.stdout)
 
 
 def test_check_shows_where_a_model_fails_to_start(run):
     done = run("check", "broken")
-    assert done.code == 1
-    assert "import a_module_that_nobody_has" in done.err
+    assert done.returncode == 1
+    assert "import a_module_that_nobody_has" in done.stderr
 
 
 def test_check_of_all_tells_what_is_wrong_with_which(run):
     done = run("check", "--json")
-    problems = {report["name"]: " ".join(report["problems"]) for report in json.loads(done.out) if report["problems"]}
-    assert done.code == 1
+    reports = json.loads(done.stdout)
+    problems = {report["name"]: " ".join(report["problems"]) for report in reports if report["problems"]}
+    assert done.returncode == 1
     assert "a_module_that_nobody_has" in problems["broken"]
     assert "URL" in problems["bad name"]
     assert "echo" not in problems
@@ -270,8 +263,8 @@ def test_check_of_all_tells_what_is_wrong_with_which(run):
 )
 def test_a_model_that_nobody_installed_is_not_found(run, arguments):
     done = run(*arguments)
-    assert (done.code, done.out) == (4, "")
-    assert "No installed package declares a model 'cow'; there is bad name, broken, " in done.err
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "No installed package declares a model 'cow'; there is bad name, broken, " in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -294,8 +287,8 @@ def test_a_model_that_nobody_installed_is_not_found(run, arguments):
 )
 def test_a_command_that_cannot_be_used_says_why_and_ends_with_2(run, arguments, told):
     done = run(*arguments)
-    assert (done.code, done.out) == (2, "")
-    assert told in done.err
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
 
 
 def test_serve_says_where_to_click_and_what_is_wrong_and_ends_in_good_order(environ, tmp_path):
@@ -313,27 +306,27 @@ def test_a_port_that_is_taken_is_told(run):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = run("--model", "echo", "--port", str(taken.getsockname()[1]))
-    assert done.code == 2
-    assert done.err.splitlines()[-1].endswith(": Address already in use.")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(": Address already in use.")
 
 
 def test_predict_prints_the_prediction_or_the_whole_answer(ask):
-    assert json.loads(ask("predict", "echo", "--data", '{"a": 1}', "--arg", "times=2").out) == [{"a": 1}, {"a": 1}]
-    assert json.loads(ask("predict", "echo", "--data", "plain text").out) == ["plain text"]
-    answer = json.loads(ask("predict", "echo", "--data", "[]", "--json").out)
+    assert json.loads(ask("predict", "echo", "--data", '{"a": 1}', "--arg", "times=2").stdout) == [{"a": 1}, {"a": 1}]
+    assert json.loads(ask("predict", "echo", "--data", "plain text").stdout) == ["plain text"]
+    answer = json.loads(ask("predict", "echo", "--data", "[]", "--json").stdout)
     assert answer == {"model": "echo", "version": "1.5", "prediction": [[]]}
 
 
 def test_predict_uploads_a_file(ask, tmp_path):
     (tmp_path / "seven.png").write_bytes(bytes(1000))
-    assert json.loads(ask("predict", "echo", "--file", tmp_path / "seven.png").out) == {"bytes": 1000}
+    assert json.loads(ask("predict", "echo", "--file", tmp_path / "seven.png").stdout) == {"bytes": 1000}
 
 
 def test_wrong_arguments_are_told_field_by_field(ask):
     done = ask("predict", "echo", "--data", "1", "--arg", "times=often", "--arg", "tmies=1")
-    assert (done.code, done.out) == (1, "")
-    assert re.search(r"^  /times: ", done.err, re.MULTILINE)
-    assert re.search(r"^  /tmies: ", done.err, re.MULTILINE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"^  /times: ", done.stderr, re.MULTILINE)
+    assert re.search(r"^  /tmies: ", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -350,40 +343,40 @@ def test_wrong_arguments_are_told_field_by_field(ask):
 )
 def test_what_the_server_refuses_is_told_in_its_words(ask, arguments, code, told):
     done = ask(*arguments)
-    assert (done.code, done.out) == (code, "")
-    assert told in done.err
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
 
 
 def test_with_json_a_refusal_is_the_problem_document(ask):
     done = ask("predict", "cow", "--data", "1", "--json")
-    assert (done.code, json.loads(done.out)["status"]) == (4, 404)
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (4, 404)
 
 
 def test_train_and_follow_prints_the_log_and_how_it_ended(ask):
     done = ask("train", "echo", "--arg", "epochs=3", "--follow")
-    assert done.code == 0
-    assert "epoch 0\nepoch 1\nepoch 2\n" in done.out
-    assert re.search(r"echo  succeeded", done.out)
+    assert done.returncode == 0
+    assert "epoch 0\nepoch 1\nepoch 2\n" in done.stdout
+    assert re.search(r"echo  succeeded", done.stdout)
 
 
 def test_a_followed_run_that_fails_is_a_failure(ask):
     done = ask("train", "echo", "--arg", "fail=true", "--follow", "--json")
-    run = json.loads(done.out)
-    assert (done.code, run["state"], run["error"]["message"]) == (1, "failed", "diverged")
+    run = json.loads(done.stdout)
+    assert (done.returncode, run["state"], run["error"]["message"]) == (1, "failed", "diverged")
 
 
 def test_runs_can_be_listed_read_and_cancelled(ask):
-    started = json.loads(ask("train", "echo", "--arg", "wait=true", "--json").out)["id"]
-    assert started in ask("runs", "--model", "echo").out
-    assert len(json.loads(ask("runs", "--limit", "1", "--json").out)["runs"]) == 1
+    started = json.loads(ask("train", "echo", "--arg", "wait=true", "--json").stdout)["id"]
+    assert started in ask("runs", "--model", "echo").stdout
+    assert len(json.loads(ask("runs", "--limit", "1", "--json").stdout)["runs"]) == 1
     cancelled = ask("runs", "cancel", started)
-    assert (cancelled.code, "cancelled" in cancelled.out) == (0, True)
-    assert json.loads(ask("runs", started, "--json").out)["state"] == "cancelled"
+    assert (cancelled.returncode, "cancelled" in cancelled.stdout) == (0, True)
+    assert json.loads(ask("runs", started, "--json").stdout)["state"] == "cancelled"
 
 
 def test_a_list_of_runs_that_nobody_looks_at_is_plain_and_whole(ask):
-    started = json.loads(ask("train", "echo", "--follow", "--json").out)
-    header, first, *_ = ask("runs").out.splitlines()
+    started = json.loads(ask("train", "echo", "--follow", "--json").stdout)
+    header, first, *_ = ask("runs").stdout.splitlines()
     assert header.split()[:3] == ["run", "model", "state"]
     assert first.startswith(f"{started['id']}  echo   succeeded")
     assert "note \\x1b[2J" in first
@@ -391,34 +384,34 @@ def test_a_list_of_runs_that_nobody_looks_at_is_plain_and_whole(ask):
 
 
 def test_an_id_may_be_cut_short(ask):
-    started = json.loads(ask("train", "echo", "--follow", "--json").out)["id"]
-    assert json.loads(ask("runs", started[:10].upper(), "--json").out)["id"] == started
+    started = json.loads(ask("train", "echo", "--follow", "--json").stdout)["id"]
+    assert json.loads(ask("runs", started[:10].upper(), "--json").stdout)["id"] == started
 
 
 def test_a_run_is_tried_again_with_other_arguments_and_compared(ask):
-    first = json.loads(ask("train", "echo", "-a", "epochs=3", "--follow", "--json").out)
+    first = json.loads(ask("train", "echo", "-a", "epochs=3", "--follow", "--json").stdout)
     retried = ask("runs", "retry", first["id"], "-a", "epochs=4", "--promote-if", "loss < 1", "--follow", "--json")
-    second = json.loads(retried.out)
+    second = json.loads(retried.stdout)
     assert (second["retry_of"], second["arguments"]["epochs"], second["promote_if"]["met"]) == (first["id"], 4, True)
-    compared = ask("runs", "compare", first["id"], second["id"]).out
+    compared = ask("runs", "compare", first["id"], second["id"]).stdout
     assert re.search(rf"{first['id'][:8]} +{second['id'][:8]}.*\nstate +succeeded +succeeded *\nepochs +3 +4", compared)
-    assert ask("runs", "compare", first["id"], second["id"], "--csv").out.startswith("id,model,")
+    assert ask("runs", "compare", first["id"], second["id"], "--csv").stdout.startswith("id,model,")
 
 
 def test_an_earlier_model_is_served_and_its_files_are_saved(ask, tmp_path):
-    first, second = (json.loads(ask("train", "echo", "--follow", "--json").out)["id"] for _ in range(2))
-    assert ask("runs", "serve", first).out == f"echo is served by the model of run {first}.\n"
+    first, second = (json.loads(ask("train", "echo", "--follow", "--json").stdout)["id"] for _ in range(2))
+    assert ask("runs", "serve", first).stdout == f"echo is served by the model of run {first}.\n"
     refused = ask("runs", "delete", first)
-    assert (refused.code, "is served" in refused.err) == (1, True)
-    assert "weights.txt" in ask("runs", "files", first).out
-    assert ask("runs", "files", first, "weights.txt", "--to", tmp_path / "saved").code == 0
+    assert (refused.returncode, "is served" in refused.stderr) == (1, True)
+    assert "weights.txt" in ask("runs", "files", first).stdout
+    assert ask("runs", "files", first, "weights.txt", "--to", tmp_path / "saved").returncode == 0
     assert (tmp_path / "saved").read_text() == "1"
-    assert ask("runs", "delete", second).code == 0
-    assert ask("runs", second).code == 4
+    assert ask("runs", "delete", second).returncode == 0
+    assert ask("runs", second).returncode == 4
 
 
 def test_a_terminal_shows_how_the_runs_go_on_until_they_are_over(ask, on_terminal):
-    started = json.loads(ask("train", "echo", "-a", "wait=true", "--json").out)["id"]
+    started = json.loads(ask("train", "echo", "-a", "wait=true", "--json").stdout)["id"]
     with on_terminal("runs", "--limit", "1") as screen:
         screen.until(rf"{started[:8]} +echo +running.* 25%.*loss 0.125")
         ask("runs", "cancel", started)
@@ -434,8 +427,8 @@ def test_a_terminal_shows_log_and_progress_of_a_followed_run(on_terminal, ask):
         screen.interrupt()
         again = screen.until("deepaas-core runs log ([0-9a-f]{8}) --follow")[1]
         assert screen.exit_code() == 130
-    assert json.loads(ask("runs", again, "--json").out)["state"] == "running"
-    assert ask("runs", "cancel", again).code == 0
+    assert json.loads(ask("runs", again, "--json").stdout)["state"] == "running"
+    assert ask("runs", "cancel", again).returncode == 0
 
 
 def test_who_follows_a_run_waits_for_a_server_that_is_restarted(environ, tmp_path):
@@ -458,16 +451,16 @@ def test_who_follows_a_run_waits_for_a_server_that_is_restarted(environ, tmp_pat
 
 
 def test_the_log_of_a_run_is_printed_whole_and_as_it_is(ask):
-    started = json.loads(ask("train", "echo", "--arg", "epochs=600000", "--follow", "--json").out)["id"]
-    lines = ask("runs", "log", started).out.splitlines()
+    started = json.loads(ask("train", "echo", "--arg", "epochs=600000", "--follow", "--json").stdout)["id"]
+    lines = ask("runs", "log", started).stdout.splitlines()
     assert [line for line in lines if line.startswith("epoch")][-1] == "epoch 599999"
     assert len(lines) >= 600_000  # more than one answer of the server holds
 
 
 def test_a_server_that_is_not_there_is_told(run):
     done = run("predict", "echo", "--data", "1", "--server", f"http://127.0.0.1:{free_port()}")
-    assert (done.code, done.out) == (3, "")
-    assert "no server answers at http://127.0.0.1" in done.err
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no server answers at http://127.0.0.1" in done.stderr
 
 
 def test_a_server_of_another_kind_is_told(run, tmp_path):
@@ -484,8 +477,8 @@ def test_a_server_of_another_kind_is_told(run, tmp_path):
         threading.Thread(target=other.serve_forever, daemon=True).start()
         for arguments in (["runs"], ["train", "echo"]):
             done = run(*arguments, "--server", f"http://127.0.0.1:{other.server_port}")
-            assert (done.code, done.out) == (3, "")
-            assert "does not answer like a deepaas-core server" in done.err
+            assert (done.returncode, done.stdout) == (3, "")
+            assert "does not answer like a deepaas-core server" in done.stderr
         other.shutdown()
 
 

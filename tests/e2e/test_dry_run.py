@@ -1,11 +1,10 @@
 """``deploy --dry-run``: what it takes, before anything is published."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from tests.commands import typed
 from tests.r import r
 
 __all__ = ["r"]
@@ -19,10 +18,7 @@ SCRIPTS = {
 
 def dry_run(folder, file, argument):
     (folder / file).write_text(SCRIPTS[file])
-    command = ["deploy", f"{folder}/{file}:predict", "--dry-run", "--json", "--arg", argument]
-    done = subprocess.run(
-        [sys.executable, "-m", "deepaas_core", *command], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = typed("deploy", f"{folder}/{file}:predict", "--dry-run", "--json", "--arg", argument)
     return done.returncode, json.loads(done.stdout), done.stderr
 
 

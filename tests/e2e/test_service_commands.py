@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from deepaas_core.cli import main
-from tests.e2e.server import ROOT, Server
+from tests.commands import typed
+from tests.e2e.server import Server
 
 pytestmark = pytest.mark.e2e
 DEFINITION = """
@@ -31,13 +29,7 @@ expected = 3.0
 def command(server: Server | None, *arguments: str, code: int = 0) -> str:
     """What a command prints; its complaints if it is to fail."""
     where = {"DEEPAAS_CORE_SERVER": server.url} if server else {}
-    done = subprocess.run(
-        [sys.executable, "-m", "deepaas_core", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **where, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        timeout=90,
-    )
+    done = typed(*arguments, **where)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr if code else done.stdout
 
