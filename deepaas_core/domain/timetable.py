@@ -19,12 +19,13 @@ class Timetable:
         from cronsim import CronSim, CronSimError  # only who has schedules needs it
 
         self._fields = fields
+        expected = "Must be five fields of cron, e.g. `0 3 * * *` for every night at three"
+        if len(fields.split()) != 5:
+            raise ValueError(f"{expected}.")
         try:
             CronSim(fields, datetime(2026, 1, 1, tzinfo=UTC))
         except CronSimError as error:
-            raise ValueError(
-                f"Must be five fields of cron, e.g. `0 3 * * *` for every night at three: {error}."
-            ) from None
+            raise ValueError(f"{expected}: {error}.") from None
 
     def next(self, after: datetime) -> datetime | None:
         """The first time after another one; None if there is none in the next fifty years."""

@@ -402,6 +402,8 @@ class Deployer:
             await move(RolloutState.STARTING)
         await move(RolloutState.TESTING)
         for generation in generations:
+            await self._stage.check_tables(generation)
+        for generation in generations:
             if generation.version not in rollout.before:
                 _, outcomes = await self.rehearse(rollout.service, generation.version)
                 if problem := verdict(generation.version, outcomes):

@@ -11,7 +11,7 @@ import orjson
 from deepaas_core import errors
 from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.enrichment import Enriched, Ignored
-from deepaas_core.domain.features import Checked
+from deepaas_core.domain.features import Checked, pointer
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.service import Endpoint
 from deepaas_core.serving.enricher import Enricher
@@ -64,6 +64,7 @@ class EnrichingScorer(Scorer):
         self._enrichments = endpoint.enrichments
         self._last: tuple[Sequence[Any], Checked] | None = None
         arguments = model.arguments.get(Capability.PREDICT) or _NO_ARGUMENTS
+        self._sources = {pointer(name): each.dataset for each in self._enrichments for name in each.columns}
         self._fetched = list(dict.fromkeys(name for each in self._enrichments for name in each.columns))
         takes_rows = not endpoint.inputs and (arguments.any_other or arguments.keys().isdisjoint(self._fetched))
         #: Keys that the model does not know: what was fetched takes their place.
@@ -104,7 +105,7 @@ class EnrichingScorer(Scorer):
             checked.records[place] = found.records[at]
             checked.issues.pop(place, None)
             if at in found.issues:
-                checked.issues[place] = found.issues[at]
+                checked.issues[place] = self._with_source(found.issues[at])
         return _with_shown(checked, enriched)
 
     async def _check_cells(self, table: Mapping[str, Sequence[str]], count: int, comma: bool) -> Checked:
@@ -114,9 +115,20 @@ class EnrichingScorer(Scorer):
         for name in self._fetched:
             cells[name] = ["" if record is None else _cell(record[name]) for record in enriched.records]
         checked = await super()._check_cells(cells, count, comma)
+        for place, issues in checked.issues.items():
+            checked.issues[place] = self._with_source(issues)
         for place, issues in _left_out(enriched).items():
             checked.records[place], checked.issues[place] = None, issues
         return _with_shown(checked, enriched)
+
+    def _with_source(self, issues: Sequence[errors.Issue]) -> list[errors.Issue]:
+        """What is wrong with a row, and of what no caller has sent, where it comes from."""
+        return [
+            replace(issue, detail=f"{issue.detail} It is fetched from dataset {self._sources[issue.pointer]!r}.")
+            if issue.pointer in self._sources
+            else issue
+            for issue in issues
+        ]
 
     async def _answer(self, checked: Checked) -> Portion:
         portion = await super()._answer(checked)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
+from collections.abc import Awaitable
 from pathlib import Path
 
 from deepaas_core import errors
-from deepaas_core.datasets.base import Datasets
+from deepaas_core.datasets.base import Datasets, Rows
+from deepaas_core.domain.dataset import ColumnType, Dataset
 from deepaas_core.domain.deployment import Generation
+from deepaas_core.domain.service import FeatureType
 from deepaas_core.publishing.archive import Archives
+
+log = logging.getLogger(__name__)
+
+_A = {FeatureType.NUMBER: "a number", FeatureType.INTEGER: "an integer"}
+_NO_NUMBERS = frozenset({ColumnType.TEXT, ColumnType.DATE, ColumnType.DATETIME})
 
 
 class Indexes:
@@ -58,6 +67,50 @@ class Indexes:
             if name not in self._datasets.connections:
                 raise errors.GenerationFailed(f"This server's settings have no connection {name!r}.")
 
+    async def check_files(self, generation: Generation) -> None:
+        """See to it that what is fetched from bundled datasets fits the inputs that it becomes.
+
+        Raises:
+            DatasetUnusable: It does not.
+        """
+        for dataset in generation.definition.datasets.values():
+            if dataset.bundled and generation.definition.needed_of(dataset.name)[0]:
+                opening = self._datasets.open_bundled(dataset, self.path(generation.digest, dataset.name))
+                await _check(generation, dataset, opening)
+
+    async def check_tables(self, generation: Generation) -> None:
+        """The same of referenced datasets, and that they are there, as far as that can be seen right now.
+
+        Raises:
+            DatasetUnusable: They are not there, or do not fit.
+        """
+        for dataset in generation.definition.datasets.values():
+            if not dataset.bundled and generation.definition.needed_of(dataset.name)[0]:
+                try:
+                    await _check(generation, dataset, self._datasets.open_referenced(dataset))
+                except (errors.Unavailable, errors.QueryTimeout) as error:
+                    log.warning("dataset cannot be looked at", extra={"dataset": dataset.name, "reason": str(error)})
+
     def path(self, digest: str, dataset: str) -> Path:
         """Where an index is, or would be."""
         return self._archives.derived(digest) / f"{dataset}.index"
+
+
+async def _check(generation: Generation, dataset: Dataset, opening: Awaitable[Rows]) -> None:
+    rows = await opening
+    columns = dict(rows.columns)
+    await rows.close()
+    for endpoint in generation.definition.endpoints.values():
+        inputs = {feature.name: feature.type for feature in endpoint.inputs}
+        for enrichment in endpoint.enrichments:
+            if enrichment.dataset != dataset.name:
+                continue
+            for column in [*enrichment.keys.values(), *enrichment.columns.values()]:
+                if column not in columns:
+                    known = ", ".join(columns)
+                    raise errors.DatasetUnusable(dataset.name, f"It has no column {column!r}; there are: {known}.")
+            for name, column in enrichment.columns.items():
+                wanted = inputs.get(name)
+                if wanted in (FeatureType.NUMBER, FeatureType.INTEGER) and columns[column] in _NO_NUMBERS:
+                    said = f"Column {column!r} holds {columns[column]}, but is the input {name!r} of {endpoint.name!r}"
+                    raise errors.DatasetUnusable(dataset.name, f"{said}, which is {_A[wanted]}.")

@@ -105,6 +105,7 @@ class Publisher:
         try:
             generation = await asyncio.to_thread(self._freeze, archive, service, wish)
             await self._indexes.ensure(generation)
+            await self._indexes.check_files(generation)
         except OSError as error:
             raise errors.StoreUnavailable(f"The archive cannot be kept: {os.strerror(error.errno or 0)}.") from error
         while True:

@@ -186,6 +186,17 @@ class Stage:
         built, folder = await self._build(generation, _nothing)
         return built.environment, folder
 
+    async def check_tables(self, generation: Generation) -> None:
+        """See to it that the tables that a generation refers to are there, and as it needs them.
+
+        Raises:
+            GenerationFailed: They are not.
+        """
+        try:
+            await self._indexes.check_tables(generation)
+        except errors.DatasetUnusable as error:
+            raise errors.GenerationFailed(str(error)) from error
+
     async def keep(self) -> None:
         """Take down what nobody needs, from now on."""
         while True:

@@ -115,6 +115,7 @@ def test_what_a_service_says_of_an_automation_is_read(folder):
     [
         ('schedule = "0 3 * * *"', "automations.nightly", "Must have a step"),
         ('schedule = "at three"\ntrain = "score.py:train"', "schedule", "five fields of cron"),
+        ('schedule = "0 0 3 * * *"\ntrain = "score.py:train"', "schedule", "five fields of cron"),
         ('train = "score.py:trian"', "train", "has no function"),
         ('check = ["auc >= 0.8"]', "check", "`train` or `after_run_of`"),
         ('train = "digits"\ncheck = ["well enough"]', "check[0]", "a metric, a comparison and a number"),

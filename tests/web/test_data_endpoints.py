@@ -18,6 +18,7 @@ C1,700,3.5,007
 C2,500,,008
 C3,600,1,009
 C3,601,1,009
+C4,,1,010
 """
 CODE = """
 def predict(amount: float, card_fico_score: int, country: str = ""):
@@ -216,6 +217,16 @@ async def test_a_row_that_cannot_be_enriched_is_ignored_or_an_error_that_names_i
     assert [row["error"]["status"] for row in answer["rows"] if "error" in row] == [409, 422, 422]
 
 
+async def test_of_what_is_fetched_and_does_not_fit_it_is_said_where_it_comes_from(predicting):
+    said = "This input is required. It is fetched from dataset 'cards'."
+    problem = await ask(predicting, "declared/predict", {"amount": 7, "card": "C4", "merchant": 1}, status=422)
+    assert problem["errors"] == [{"pointer": "/card_fico_score", "detail": said}]
+    answer = await predicting.post(
+        f"{ENDPOINTS}/declared/predict", data="amount,card,merchant\n7,C4,1\n", headers={"Content-Type": "text/csv"}
+    )
+    assert said in await answer.text()
+
+
 async def test_many_rows_and_files_of_rows_are_enriched_in_order(predicting):
     client = predicting
     rows = [{"amount": at, "card_id": f"C{1 + at % 2}"} for at in range(3000)]
@@ -335,6 +346,26 @@ async def test_a_file_that_cannot_be_used_is_told_when_it_is_published(client):
 async def test_a_column_that_is_missing_is_told_when_it_is_published(client):
     answer = await publish(client, DATA.replace('"card_age"', '"card_years"'))
     assert "no column 'card_years'" in (await answer.json())["detail"]
+
+
+async def test_what_cannot_become_an_input_is_told_when_it_is_published(predicting):
+    answer = await publish(predicting, PREDICTIONS, cards=CARDS.replace("700", "high"))
+    assert answer.status == 422
+    assert "'card_fico_score' holds text, but is the input 'card_fico_score'" in (await answer.json())["detail"]
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (('table = "merchants"', 'table = "shops"'), "has no table 'shops'"),
+        (('"country"', '"county"'), "no column 'county'; there are: id, country."),
+    ],
+)
+async def test_a_table_that_is_not_there_keeps_a_generation_from_going_live(predicting, change, reason):
+    assert (await publish(predicting, PREDICTIONS.replace(*change))).status == 201
+    rollout = await deploy(predicting, "v2")
+    assert rollout["state"] == "failed"
+    assert reason in rollout["reason"]
 
 
 async def test_a_connection_that_the_server_does_not_have_keeps_a_generation_from_going_live(client):
