@@ -107,6 +107,14 @@ def do_leave_behind():
     return subprocess.Popen(sleeper, start_new_session=True, env={}).pid
 
 
+def do_end_a_fork():
+    child = multiprocessing.get_context("fork").Process(target=wait_for_ever)
+    child.start()
+    child.terminate()
+    child.join()
+    return child.exitcode
+
+
 def do_fork_and_return():
     return "child" if os.fork() == 0 else (time.sleep(0.2), "parent")[1]
 """

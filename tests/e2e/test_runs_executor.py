@@ -171,6 +171,10 @@ async def test_a_forked_child_that_returns_does_not_answer(processes):
     assert (await ended(processes, what="fork_and_return"))[1].result == "parent"
 
 
+async def test_what_a_model_forks_ends_when_the_model_asks_it_to(processes):
+    assert (await ended(processes, what="end_a_fork"))[1].result == -signal.SIGTERM
+
+
 async def test_a_job_is_executed_once(processes):
     run_id = await prepared(processes, what="nothing")
     first, second = await asyncio.gather(processes.start(run_id), processes.start(run_id))

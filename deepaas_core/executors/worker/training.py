@@ -185,6 +185,7 @@ def _work(job: dict[str, Any], folder: str, supervisor: int) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, _stop)
+    _let_forks_end()
     if job.get("resume"):
         os.environ["DEEPAAS_CORE_RESUME_DIR"] = job["resume"]
     worker, code = os.getpid(), 0
@@ -246,6 +247,26 @@ class _Stopped(BaseException):
 def _stop(number: int, frame: Optional[FrameType]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise _Stopped
+
+
+def _let_forks_end() -> None:
+    """Let SIGTERM end what the model forks, e.g. a ``Pool``, whatever it is doing; on our way out it may wait for ever.
+
+    A fork may be asked before it knows how to end, so it is not asked until then.
+    """
+    before = threading.local()
+
+    def block() -> None:
+        before.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
+
+    def end_when_asked() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=end_when_asked)
 
 
 def _end_by(number: int) -> NoReturn:
