@@ -51,10 +51,8 @@ def population_stability(trained_on: Sequence[Any], asked: Sequence[Any]) -> flo
 
 
 def comparable(endpoint: Endpoint) -> tuple[Feature, ...]:
-    """The inputs that can be compared: numbers and classes that requests bring, and not a dataset."""
-    fetched = {name for enrichment in endpoint.enrichments for name in enrichment.columns}
-    large = FeatureType.ARRAY, FeatureType.IMAGE
-    return tuple(one for one in endpoint.inputs if one.name not in fetched and one.type not in large)
+    """The inputs that can be compared: numbers and classes."""
+    return tuple(one for one in endpoint.inputs if one.type not in (FeatureType.ARRAY, FeatureType.IMAGE))
 
 
 def drifted(

@@ -78,7 +78,7 @@ def _of_features(check: DriftCheck, endpoint: Endpoint, folder: Path) -> Complai
         yield ("drift", "reference"), said
     for name, column in check.features.items():
         if inputs and name not in inputs:
-            said = f"{name!r} is no number or class that a request brings.{did_you_mean(name, inputs)}"
+            said = f"{name!r} is no input that is a number or a class.{did_you_mean(name, inputs)}"
             yield ("drift", "features"), said
         elif column not in columns:
             yield ("drift", "features"), f"{check.reference} has no column {column!r}.{did_you_mean(column, columns)}"

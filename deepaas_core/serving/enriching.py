@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -106,7 +106,7 @@ class EnrichingScorer(Scorer):
             checked.issues.pop(place, None)
             if at in found.issues:
                 checked.issues[place] = self._with_source(found.issues[at])
-        return _with_shown(checked, enriched)
+        return self._with_more(checked, enriched, lambda name, at: rows[at].get(name))
 
     async def _check_cells(self, table: Mapping[str, Sequence[str]], count: int, comma: bool) -> Checked:
         names = [name for enrichment in self._enrichments for name in enrichment.keys if name in table]
@@ -119,7 +119,7 @@ class EnrichingScorer(Scorer):
             checked.issues[place] = self._with_source(issues)
         for place, issues in _left_out(enriched).items():
             checked.records[place], checked.issues[place] = None, issues
-        return _with_shown(checked, enriched)
+        return self._with_more(checked, enriched, lambda name, at: table[name][at] if name in table else None)
 
     def _with_source(self, issues: Sequence[errors.Issue]) -> list[errors.Issue]:
         """What is wrong with a row, and of what no caller has sent, where it comes from."""
@@ -130,10 +130,26 @@ class EnrichingScorer(Scorer):
             for issue in issues
         ]
 
+    def _with_more(self, checked: Checked, enriched: Enriched, sent: Callable[[str, int], Any]) -> Checked:
+        """With what answers and the prediction log show of rows besides what the model gets."""
+        for place, record in enumerate(checked.records):
+            if record is not None and (self._replaced or enriched.shown[place]):
+                checked.records[place] = more = _Record(record)
+                more.shown = enriched.shown[place]
+                more.found_by = {name: key for name in self._replaced if (key := sent(name, place)) is not None}
+        return checked
+
+    def _noted(self, checked: Checked) -> Sequence[Mapping[str, Any] | None]:
+        return [{**one.found_by, **one} if isinstance(one, _Record) else one for one in checked.records]
+
     async def _answer(self, checked: Checked) -> Portion:
         portion = await super()._answer(checked)
         left_out = {place: found.verdict for place, found in checked.issues.items() if isinstance(found, _LeftOut)}
-        shown = {place: record.shown for place, record in enumerate(checked.records) if isinstance(record, _Record)}
+        shown = {
+            place: record.shown
+            for place, record in enumerate(checked.records)
+            if isinstance(record, _Record) and record.shown
+        }
         if not left_out and not shown:
             return portion
         answers, refused = orjson.loads(portion.body), dict(portion.refused)
@@ -163,23 +179,20 @@ class _LeftOut(list[errors.Issue]):
 
 
 class _Record(dict[str, Any]):
-    """A record of which the answer shows what was fetched for it."""
+    """A record that was enriched.
+
+    Attributes:
+        shown: What of it the answer shows.
+        found_by: By what it was enriched, where that is no input.
+    """
 
     shown: Mapping[str, Any]
+    found_by: Mapping[str, Any]
 
 
 def _left_out(enriched: Enriched) -> dict[int, list[errors.Issue]]:
     verdicts: dict[int, Ignored | errors.DeepaasError] = {**enriched.refused, **enriched.ignored}
     return {place: _LeftOut(verdict) for place, verdict in verdicts.items()}
-
-
-def _with_shown(checked: Checked, enriched: Enriched) -> Checked:
-    for place, shown in enumerate(enriched.shown):
-        record = checked.records[place]
-        if shown and record is not None:
-            record = checked.records[place] = _Record(record)
-            record.shown = shown
-    return checked
 
 
 def _cell(value: Any) -> str:

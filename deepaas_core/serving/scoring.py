@@ -59,7 +59,8 @@ class Scored:
 
     Attributes:
         first: The place of its first row in the request.
-        records: The rows as they were checked; None for one that was refused.
+        records: The rows as the model got them, and the keys by which something was fetched; None for one that was
+            refused.
         portion: The answers; None if the call failed.
         error: Why it did.
         duration_s: Seconds from the call's beginning to its end.
@@ -180,6 +181,9 @@ class Scorer:
             return check()
         return await asyncio.to_thread(check)
 
+    def _noted(self, checked: Checked) -> Sequence[Mapping[str, Any] | None]:
+        return checked.records
+
     async def _witnessed(self, first: int, checked: Checked) -> Portion:
         if self._witness is None:
             return await self._answer(checked)
@@ -187,9 +191,9 @@ class Scorer:
         try:
             portion = await self._answer(checked)
         except BaseException as error:
-            await self._witness(Scored(first, checked.records, None, error, time.perf_counter() - started))
+            await self._witness(Scored(first, self._noted(checked), None, error, time.perf_counter() - started))
             raise
-        await self._witness(Scored(first, checked.records, portion, None, time.perf_counter() - started))
+        await self._witness(Scored(first, self._noted(checked), portion, None, time.perf_counter() - started))
         return portion
 
     async def _answer(self, checked: Checked) -> Portion:

@@ -128,7 +128,7 @@ def test_what_a_service_says_of_an_automation_is_read(folder):
         (
             'drift = { reference = "known.csv", endpoint = "score", features = ["amout"] }',
             "drift.features",
-            "'amout' is no number or class that a request brings. Did you mean 'amount'?",
+            "'amout' is no input that is a number or a class. Did you mean 'amount'?",
         ),
         (
             'drift = { reference = "known.csv", endpoint = "score", features = { amount = "mony" } }',

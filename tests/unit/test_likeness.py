@@ -7,7 +7,6 @@ import pytest
 
 from deepaas_core.domain.automation import DriftCheck
 from deepaas_core.domain.deployment import Generation
-from deepaas_core.domain.enrichment import Enrichment
 from deepaas_core.domain.prediction_log import REDACTED, LogEntry, new_id
 from deepaas_core.domain.service import Endpoint, EndpointKind, Feature, FeatureType, Service
 from deepaas_core.serving.likeness import CheckFailed, compare
@@ -20,8 +19,7 @@ INPUTS = (
     Feature("abroad", FeatureType.BOOLEAN, required=False, default=False),
     Feature("score"),
 )
-FETCHED = Enrichment("cards", {"card": "card"}, {"score": "score"})
-SCORE = Endpoint("score", EndpointKind.PREDICTION, inputs=INPUTS, enrichments=(FETCHED,))
+SCORE = Endpoint("score", EndpointKind.PREDICTION, inputs=INPUTS)
 SERVICE = Service("fraud", endpoints={"score": SCORE})
 TRAINED_ON = [(number % 100, f"{number % 3:03}", number % 10 == 0) for number in range(1000)]
 
@@ -48,7 +46,8 @@ def asked(tmp_path):
 
 def rows(scale=1):
     return [
-        {"card": f"C{at}", "amount": amount * scale, "branch": branch} | ({"abroad": True} if abroad else {})
+        {"card": f"C{at}", "amount": amount * scale, "branch": branch, "score": 5}
+        | ({"abroad": True} if abroad else {})
         for at, (amount, branch, abroad) in enumerate(TRAINED_ON[:300])
     ]
 

@@ -419,3 +419,14 @@ async def test_lookups_and_queries_are_logged_as_they_were_asked(serve, tmp_path
     assert cards["output"]["rows"][0]["score"] == 700
     assert (payments["inputs"], payments["generation"]) == ({"country": "FR"}, "v1")
     assert len(payments["output"]["rows"]) == 2
+
+
+async def test_the_log_has_what_a_row_was_sent_with_and_what_was_fetched(serve, tmp_path):
+    client = await started(serve, tmp_path, PREDICTIONS + '\n[log]\nlog = "full"\n')
+    await ask(client, "declared/predict", {"amount": 7, "card": "C1", "merchant": 2})
+    table = {"data": "amount,card,merchant,more\n7,C1,2,x\n", "headers": {"Content-Type": "text/csv"}}
+    assert (await client.post(f"{ENDPOINTS}/declared/predict", **table)).status == 200
+    [of_table, of_row] = (await (await client.get("/api/v1/predictions")).json())["predictions"]
+    known = {"amount": 7, "card": "C1", "card_fico_score": 700, "country": "FR"}
+    assert of_row["inputs"] == known | {"merchant": 2}
+    assert of_table["inputs"] == known | {"merchant": "2"}
