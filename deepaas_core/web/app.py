@@ -119,7 +119,9 @@ async def _scrape(
 async def _get_root(request: web.Request) -> web.StreamResponse:
     """The page for people for whoever prefers pages; for programs, the versions of DEEPaaS's API."""
     chosen = negotiation.choose(request.headers.get("Accept", ""), (negotiation.JSON, "text/html"))
-    return await (pages.get_landing if chosen == "text/html" else deepaas.get_root)(request)
+    settings = request.app[keys.SETTINGS].deepaas
+    page = pages.get_deepaas_docs if settings.v1 == "0.x" and settings.doc_endpoint else pages.get_landing
+    return await (page if chosen == "text/html" else deepaas.get_root)(request)
 
 
 async def _get_base(request: web.Request) -> web.StreamResponse:

@@ -119,3 +119,9 @@ async def test_version_0_answers_head_and_options_as_flask_did(serve, path, head
     assert (await client.head(path)).status == head
     response = await client.options(path)
     assert (response.status, response.headers["Allow"]) == (200, allowed)
+
+
+async def test_browsers_find_swagger_ui_at_the_root_as_in_version_0(serve):
+    client = await serve("--deepaas-v1", "0.x", second="def predict(): pass")
+    assert "swagger.json" in await (await client.get("/", headers={"Accept": "text/html"})).text()
+    assert "versions" in await (await client.get("/")).json()
