@@ -1,6 +1,5 @@
 """How each hook is called: from plain values on the line to the author's function, and back to an answer."""
 
-import asyncio
 import contextlib
 import inspect
 import io
@@ -88,7 +87,7 @@ class Caller:
         self._records = Records(description, endpoint, self._run, max_result_bytes)
         self._guard = rules
         self._max_result_bytes = max_result_bytes
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop: Any = None
 
     def call(self, request: Mapping[str, Any], body: frames.Buffer) -> Answer:
         """Answer one call.
@@ -272,6 +271,8 @@ class Caller:
 
     def _await(self, coroutine: Any) -> Any:
         if self._loop is None:  # one loop for the worker's life, so that a model may keep clients open on it
+            import asyncio  # 30 ms that a start of a worker should not take for the few that need it
+
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(coroutine)
 

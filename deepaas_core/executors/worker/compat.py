@@ -10,9 +10,7 @@ reasons of aiohttp's exceptions that are no single line, and ``PKG-INFO``.
 import contextlib
 import functools
 import importlib
-import importlib.abc
 import importlib.machinery
-import importlib.metadata
 import inspect
 import io
 import os
@@ -92,7 +90,7 @@ def uploaded_file() -> Callable[..., Any]:
 # Old ways of using other libraries.
 
 
-class _AfterImport(importlib.abc.MetaPathFinder):
+class _AfterImport:
     """Sees to it that other libraries are put right as soon as somebody imports them."""
 
     def find_spec(
@@ -153,6 +151,8 @@ def accept_old_spellings(fields: Any) -> None:
 def tell_version(marshmallow: Any) -> None:
     """Let ``marshmallow`` say its version where it no longer does: webargs 5, which takes any marshmallow, asks."""
     if not hasattr(marshmallow, "__getattr__"):  # which tells it with a warning
+        import importlib.metadata  # slow to load, and seldom needed
+
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             vars(marshmallow).setdefault("__version__", importlib.metadata.version("marshmallow"))
 

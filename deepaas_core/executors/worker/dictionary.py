@@ -8,7 +8,6 @@ the dictionary for item 0. And later ones have functions ``predict_data(args)`` 
 
 import io
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -92,6 +91,8 @@ class Payload:
         original = self._sent.get("filename") or "data"
         path = self._sent.get("path")
         if path is None:
+            import tempfile
+
             descriptor, path = tempfile.mkstemp(suffix=os.path.splitext(original)[1])
             self._made = path
             with open(descriptor, "wb") as file:

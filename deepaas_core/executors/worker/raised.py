@@ -3,7 +3,6 @@
 Exceptions are known by the names of their classes, so that any version of the libraries that define them will do.
 """
 
-import asyncio
 import http
 from typing import Any, Optional
 
@@ -61,10 +60,12 @@ def is_source_trouble(error: BaseException) -> bool:
     local = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
     if isinstance(error, local) or _http_code(error) is not None:
         return False
-    if isinstance(error, (OSError, asyncio.TimeoutError)):
+    if isinstance(error, OSError):
         return True
-    module = type(error).__module__ or ""
-    return module.split(".")[0] in ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "http")
+    module = (type(error).__module__ or "").split(".")[0]
+    if module == "asyncio":
+        return type(error).__name__ == "TimeoutError"  # no OSError before Python 3.11
+    return module in ("requests", "urllib3", "httpx", "httpcore", "aiohttp", "http")
 
 
 def _meant(error: Any) -> Optional[Refusal]:

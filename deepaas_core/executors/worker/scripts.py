@@ -5,7 +5,6 @@ The script runs once, as ``python score.py`` would run it from its own folder, e
 others, so that objects that it pickled when it was run by hand are found again.
 """
 
-import difflib
 import functools
 import importlib.util
 import inspect
@@ -130,6 +129,8 @@ def _missing(module: types.ModuleType, file: str, function: str) -> str:
     ]
     if not has:
         return f"{file} has no function {function!r}, and no other"
+    import difflib
+
     close = difflib.get_close_matches(function, has, 1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{file} has no function {function!r}; it has {', '.join(has[:20])}{hint}"

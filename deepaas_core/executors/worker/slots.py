@@ -8,7 +8,6 @@ ground from under the other.
 import fcntl
 import mmap
 import os
-import tempfile
 from typing import Optional, Union
 
 Buffer = Union[bytes, bytearray, memoryview]
@@ -27,6 +26,8 @@ def create() -> int:
         descriptor = os.memfd_create("deepaas-core", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         return descriptor
+    import tempfile  # seldom needed, and slow to load
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -10,10 +10,10 @@ there to hear it. It leaves in the run's folder
 both put in place in one step, so that they are there whole or not at all.
 """
 
-import asyncio
 import contextlib
 import ctypes
 import errno
+import inspect
 import io
 import json
 import os
@@ -217,7 +217,9 @@ def _train(job: dict[str, Any]) -> bytes:
         raise NotImplementedError("The model package that is installed now has no function train.")
     values = description.deserialize("train", job["values"])
     value = hook(values) if description.styles.get("train") == "dictionary" else hook(**values)
-    if asyncio.iscoroutine(value):
+    if inspect.iscoroutine(value):
+        import asyncio  # slow to load, and seldom needed
+
         value = asyncio.run(value)
     return encoding.encode(value, job["max_result_bytes"])
 
