@@ -66,9 +66,9 @@ def _bytes(value: Any) -> bytes:
     if not isinstance(value, str):
         raise ValueError(f"{_EXPECTED}.")
     start = _DATA_URL.match(value)
-    text = value[start.end() :] if start else value
+    text = "".join((value[start.end() :] if start else value).split())
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)  # some leave the padding out
     except (binascii.Error, ValueError):
         raise ValueError(f"{_EXPECTED}.") from None
 

@@ -28,6 +28,7 @@ from deepaas_core.serving.services import Kept, Parts, Services
 
 log = logging.getLogger(__name__)
 
+_MISSING = "ModuleNotFoundError"
 LOOK_EVERY_S = 1.0
 DRAIN_S = 30.0
 
@@ -307,7 +308,8 @@ class Stage:
             if entry.state is ExecutorState.READY and entry.model is not None:
                 return
             if entry.state in (ExecutorState.FAILED, ExecutorState.STOPPED):
-                raise errors.GenerationFailed(f"{name} does not start. {entry.reason}")
+                hint = " requirements-py.txt names what is to be installed for it." if _MISSING in entry.reason else ""
+                raise errors.GenerationFailed(f"{name} does not start. {entry.reason}{hint}")
             await self._catalog.changed()
 
     # Taking down.

@@ -124,7 +124,8 @@ class CsvReader:
         width = len(self.names)
         if len(row) > width and not any(row[width:]):  # some write a separator at the end of each line
             return row[:width]
-        wrong[at] = Issue("", f"This row has {len(row)} cells, and there are {width} columns.")
+        cells = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+        wrong[at] = Issue("", f"This row has {cells}, and there are {width} columns.")
         return [""] * width
 
     def _check_charset(

@@ -104,7 +104,7 @@ def test_what_spreadsheets_and_people_add_does_no_harm(content: bytes, names: li
 @pytest.mark.parametrize(
     "line, said",
     [
-        (b"1", "This row has 1 cells, and there are 2 columns."),
+        (b"1", "This row has 1 cell, and there are 2 columns."),
         (b"1,2,3", "This row has 3 cells, and there are 2 columns."),
         (b'"1"x,2', "This is no row of a CSV file"),
         (b"\xff,2", "not in the charset"),

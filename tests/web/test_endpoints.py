@@ -268,6 +268,8 @@ async def test_a_picture_comes_as_a_file_or_as_text(client):
 
     assert await answer(await client.post(path, data=form)) == expected
     assert await answer(await client.post(path, json={"image": f"data:image/jpg;base64,{text}"})) == expected
+    unpadded = base64.b64encode(picture() + b".").decode().rstrip("=")
+    assert await answer(await client.post(path, json={"image": unpadded})) == expected
     assert await answer(await client.post(path, json=[{"image": text}])) == [expected]
 
 

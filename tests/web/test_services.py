@@ -190,6 +190,7 @@ async def test_a_generation_that_does_not_start_leaves_the_old_one_live(serve):
     rollout = await deploy(client, v2=1)
     assert rollout["state"] == "failed"
     assert "no_such_module" in rollout["reason"]
+    assert "requirements-py.txt" in rollout["reason"]
     assert (await read(client, "/deployment"))["shares"] == {"v1": 1.0}
     assert (await read(client, "/generations/v2"))["state"] == "stopped"
 
