@@ -26,7 +26,7 @@ from deepaas_core.cli.exits import Exit
 from deepaas_core.cli.server import Refused, Server, call_arguments, in_path, talk, value
 from deepaas_core.cli.showing import duration
 from deepaas_core.cli.terminal import Terminal, harmless, harmless_log
-from deepaas_core.domain.deployment import percent
+from deepaas_core.domain.deployment import percent, shown_shares
 from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.errors import SettingsError
 from deepaas_core.publishing import archive, definition
@@ -165,7 +165,7 @@ def services(given: argparse.Namespace) -> int:
             print("There is none yet: deepaas-core deploy ./script.py:function --name NAME")
         else:
             rows = [
-                (one["name"], _shown(one["shares"]) if one["enabled"] else "disabled", _names(one["endpoints"]))
+                (one["name"], shown_shares(one["shares"]) if one["enabled"] else "disabled", _names(one["endpoints"]))
                 for one in found
             ]
             _print_table(("service", "live", "endpoints"), rows)
@@ -476,9 +476,9 @@ async def _finish(server: Server, rollout: dict[str, Any], given: argparse.Names
         print(json.dumps(rollout))
     elif rollout["state"] == "failed":
         print(f"deepaas-core: {harmless(rollout['reason'])}", file=sys.stderr)
-        print(f"Live as before: {_shown(rollout['before']) or 'nothing'}", file=sys.stderr)
+        print(f"Live as before: {shown_shares(rollout['before']) or 'nothing'}", file=sys.stderr)
     elif rollout["state"] == "live":
-        print(f"{name}: {_shown(rollout['shares'])} {'is' if len(rollout['shares']) == 1 else 'are'} live.")
+        print(f"{name}: {shown_shares(rollout['shares'])} {'is' if len(rollout['shares']) == 1 else 'are'} live.")
         await _print_sample(server, given, name)
     else:
         print(f"{name}: rollout {rollout['id']} goes on ({rollout['state']}).")
@@ -487,7 +487,7 @@ async def _finish(server: Server, rollout: dict[str, Any], given: argparse.Names
 
 def _step(rollout: Mapping[str, Any]) -> str:
     said = {"building": "building its environment …", "starting": "starting …", "testing": "asking its test queries …"}
-    return f"{rollout['service']} {_shown(rollout['shares'])}: {said.get(rollout['state'], rollout['state'])}"
+    return f"{rollout['service']} {shown_shares(rollout['shares'])}: {said.get(rollout['state'], rollout['state'])}"
 
 
 async def _print_sample(server: Server, given: argparse.Namespace, name: str) -> None:
@@ -523,11 +523,6 @@ def _share(text: str) -> tuple[str, float]:
     except ValueError:
         pass
     raise SettingsError(f"A share is written VERSION=NUMBER, e.g. v1=0.3, not {text!r}.")
-
-
-def _shown(shares: Mapping[str, float]) -> str:
-    parts = shares.items()
-    return ", ".join(f"{version} {percent(share)}" if len(parts) > 1 else version for version, share in parts)
 
 
 def _names(things: Sequence[Mapping[str, Any]]) -> str:

@@ -176,6 +176,12 @@ def percent(share: float) -> str:
     return f"{share:.4%}".rstrip("%").rstrip("0").rstrip(".") + " %"
 
 
+def shown_shares(shares: Mapping[str, float]) -> str:
+    """Shares as people read them: ``v1 70 %, v2 30 %``; of one generation alone its version."""
+    parts = shares.items()
+    return ", ".join(f"{version} {percent(share)}" if len(parts) > 1 else version for version, share in parts)
+
+
 def dispatch(shares: Mapping[str, float], key: str | None = None) -> str:
     """Choose the version that answers a request.
 

@@ -76,13 +76,13 @@ async def published(client, definition=DEFINITION, readme=README, service="credi
     return document["version"]
 
 
-async def deployed(client, service="credit", **shares):
+async def deployed(client, service="credit", becomes="live", **shares):
     response = await client.put(f"/api/v1/services/{service}/deployment", json={"shares": shares})
     rollout = await response.json()
     while rollout["state"] not in ("live", "failed"):
         await asyncio.sleep(0.02)
         rollout = await (await client.get(rollout["links"]["self"])).json()
-    assert rollout["state"] == "live", rollout
+    assert rollout["state"] == becomes, rollout
 
 
 async def page(client, path="/services/credit", status=200):
@@ -129,6 +129,22 @@ async def test_a_page_shows_who_gets_what_part_of_the_traffic_and_another_genera
     assert "Says it again." in await page(client, "/services/credit?generation=v2")
     await page(client, "/services/credit?generation=v3", status=404)
     await page(client, "/services/debit", status=404)
+
+
+async def test_a_page_says_why_the_last_rollout_failed_and_how_to_make_a_generation_live(serve):
+    client = await serve()
+    await published(client)
+    await deployed(client, v1=1)
+    await published(
+        client, DEFINITION.replace('rows = [{ duration = 6, purpose = "car" }]', "rows = [{ duration = 0 }]")
+    )
+    await deployed(client, v2=1, becomes="failed")
+    text = words(await page(client))
+    assert re.search(r"The last rollout \(v2, [-0-9]+ [:0-9]+ UTC\) failed\. Generation 'v2' failed 1 of 1 test", text)
+    await deployed(client, v1=1)
+    text = words(await page(client))
+    assert "failed" not in text
+    assert "deepaas-core deploy" not in text
 
 
 async def test_what_authors_write_is_shown_and_never_run(serve):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -11,16 +12,17 @@ from urllib.parse import quote
 from aiohttp import web
 from markupsafe import Markup
 
+from deepaas_core import errors
 from deepaas_core.domain.access import Right
 from deepaas_core.domain.arguments import Arguments
-from deepaas_core.domain.deployment import Generation, percent
+from deepaas_core.domain.deployment import Generation, RolloutState, percent, shown_shares
 from deepaas_core.domain.example import MAX_CHARS, body_of, sent_to
 from deepaas_core.domain.service import Endpoint, EndpointKind
 from deepaas_core.executors.base import ExecutorState
 from deepaas_core.serving.services import Live, Services, Standing
 from deepaas_core.web import addresses
 from deepaas_core.web.auth import caller, needs_token
-from deepaas_core.web.keys import SERVICES
+from deepaas_core.web.keys import DEPLOYER, SERVICES
 from deepaas_core.web.samples import LANGUAGES, Asked, Language, write
 from deepaas_core.web.samples.requests import arguments_of, of_endpoint, path_of
 from deepaas_core.web.ui import automations, columns, latency
@@ -143,6 +145,7 @@ async def values_of(request: web.Request) -> Mapping[str, Any]:
         "chosen": "generation" in request.query,
         "state": state,
         "reason": reason,
+        "rollout": await _last_rollout(request, name),
         "shares": _shares(standing),
         "readme": rendered(live.definition.readme),
         "endpoints": [await _section(request, live, endpoint, origin, token) for endpoint in endpoints],
@@ -156,6 +159,20 @@ async def values_of(request: web.Request) -> Mapping[str, Any]:
         "may_download": caller(request).may(Right.PUBLISH, name),
         "origin": origin,
     }
+
+
+async def _last_rollout(request: web.Request, name: str) -> str:
+    """What became of the last change, if it is not what is live, for those who may know."""
+    if not caller(request).may(Right.READ, name):
+        return ""
+    with suppress(errors.StoreUnavailable):
+        for rollout in await request.app[DEPLOYER].rollouts(name, 1):
+            wanted = shown_shares(rollout.shares)
+            if rollout.state is RolloutState.FAILED:
+                return f"The last rollout ({wanted}, {rollout.created_at:%Y-%m-%d %H:%M} UTC) failed. {rollout.reason}"
+            if not rollout.state.over:
+                return f"A rollout goes on: {wanted}, {rollout.state}."
+    return ""
 
 
 def _state(services: Services, name: str, standing: Standing) -> tuple[str, str]:
