@@ -2,10 +2,12 @@
 
 import asyncio
 import textwrap
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp.test_utils import BaseTestServer
+import pytest_asyncio
+from aiohttp.test_utils import BaseTestServer, TestClient
 from yarl import URL
 
 from deepaas_core import app as composition
@@ -45,18 +47,42 @@ class Listening(BaseTestServer):
         raise NotImplementedError
 
 
+def pytest_collection_modifyitems(items):
+    """Run on one event loop whatever shares servers."""
+    for item in items:
+        if "serve_all" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+
+
 @pytest.fixture
-async def serve(aiohttp_client, tmp_path, monkeypatch):
+async def serve(aiohttp_client, tmp_path):
     """``await serve(name="source code", …)`` gives a client of a server that offers these plugins."""
+    async with serving(tmp_path, aiohttp_client) as start:
+        yield start
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def serve_all(tmp_path_factory):
+    """What ``serve`` is to one test, to all tests of a module, which leave the servers as they are."""
+    async with AsyncExitStack() as clients:
+
+        async def new_client(server):
+            return await clients.enter_async_context(TestClient(server))
+
+        async with serving(tmp_path_factory.mktemp("shared"), new_client) as start:
+            yield start
+
+
+@asynccontextmanager
+async def serving(folder: Path, new_client):
+    """Gives what starts servers below a folder, and ends them."""
     opened, watching = [], []
-    code = tmp_path / "plugins"
+    code, scratch = folder / "plugins", folder / "scratch"
     code.mkdir()
-    monkeypatch.setenv("PYTHONPATH", str(code))
 
     async def start(*argv: str, problems=(), loopback=True, **plugins: str):
-        settings = Settings.load(["--port", "0", "--data-dir", str(tmp_path / "data"), *argv], {})
+        settings = Settings.load(["--port", "0", "--data-dir", str(folder / "data"), *argv], {})
         sources = [_install(code, name, source) for name, source in plugins.items()]
-        scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
 
         def make_executor(source, on_change):
@@ -64,7 +90,7 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
             return Pool(launch, Limits(), on_change)
 
         catalog = Catalog(sources, problems, make_executor, inspect)
-        trainer = Trainer(MemoryRunStore(), RunProcesses(tmp_path / "runs"))
+        trainer = Trainer(MemoryRunStore(), RunProcesses(folder / "runs"))
         guard = composition.guard_of(settings)
         gatekeeper = Gatekeeper(MemoryTokenStore(), settings.access, loopback=loopback)
         await gatekeeper.look()
@@ -80,21 +106,23 @@ async def serve(aiohttp_client, tmp_path, monkeypatch):
         opened.append((catalog, trainer, publication, recorder))
         catalog.start()
         await publication.deployer.start()
-        client = await aiohttp_client(Listening(web_app.Listener(application, settings)))
+        client = await new_client(Listening(web_app.Listener(application, settings)))
         await catalog.settled()
         client.scratch = scratch
         client.gatekeeper = gatekeeper
         return client
 
-    yield start
-    for task in watching:
-        task.cancel()
-    for catalog, trainer, publication, recorder in opened:
-        await recorder.close(2.0)
-        await publication.deployer.close()
-        await publication.enricher.close()
-        await trainer.close()
-        await catalog.close(drain_s=2.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(code))
+        yield start
+        for task in watching:
+            task.cancel()
+        for catalog, trainer, publication, recorder in opened:
+            await recorder.close(2.0)
+            await publication.deployer.close()
+            await publication.enricher.close()
+            await trainer.close()
+            await catalog.close(drain_s=2.0)
 
 
 def _install(folder: Path, name: str, source: str) -> Source:

@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import pytest_asyncio
 from openapi_spec_validator import validate
 
 from deepaas_core.domain.access import EVERYBODY, Limits, Policy, Right, make_token
@@ -84,6 +85,16 @@ def routes(client, run="0" * 32):
 @pytest.fixture
 async def locked(serve):
     """A server with two models that asks for tokens."""
+    return await _locked(serve)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gate(serve_all):
+    """The same for tests that leave it as it is."""
+    return await _locked(serve_all)
+
+
+async def _locked(serve):
     problems = [Problem("treasure_map", "The treasure cannot be loaded.", "treasure-package")]
     client = await serve(*PATIENT, "--deepaas-v1", "1.x", problems=problems, treasure=MODEL, other=OTHER)
     await client.gatekeeper.create("operator", [Right.ADMIN], EVERYBODY)
@@ -154,9 +165,9 @@ async def test_nothing_of_a_model_is_seen_with_a_token_for_another(locked):
     ],
 )
 @pytest.mark.parametrize("shown", ["", "foreign"])
-async def test_no_spelling_of_a_path_leads_past_the_gate(locked, path, shown):
-    header = f"X-API-Key: {await token(locked, names=['other'])}\r\n" if shown else ""
-    reader, writer = await asyncio.open_connection("127.0.0.1", locked.port)
+async def test_no_spelling_of_a_path_leads_past_the_gate(gate, path, shown):
+    header = f"X-API-Key: {await token(gate, names=['other'])}\r\n" if shown else ""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{header}Content-Length: 10\r\n"
     writer.write(head.encode() + b'Connection: close\r\n\r\n{"data":1}')
     status = int((await asyncio.wait_for(reader.readline(), 5)).split()[1])
@@ -236,14 +247,14 @@ async def test_a_token_may_come_in_four_ways(locked, more):
     ],
     ids=str,
 )
-async def test_what_is_no_token_is_a_wrong_one(locked, headers):
-    assert (await locked.post(DATA, headers=headers, json=BODY)).status == 401
+async def test_what_is_no_token_is_a_wrong_one(gate, headers):
+    assert (await gate.post(DATA, headers=headers, json=BODY)).status == 401
 
 
-async def test_a_token_does_not_come_in_the_address_or_with_a_password(locked):
-    text = await token(locked)
-    assert (await locked.post(f"{DATA}?token={text}&access_token={text}", json=BODY)).status == 401
-    assert (await locked.post(DATA, headers=basic(text, "secret"), json=BODY)).status == 401
+async def test_a_token_does_not_come_in_the_address_or_with_a_password(gate):
+    text = await token(gate)
+    assert (await gate.post(f"{DATA}?token={text}&access_token={text}", json=BODY)).status == 401
+    assert (await gate.post(DATA, headers=basic(text, "secret"), json=BODY)).status == 401
 
 
 async def test_the_cookie_has_the_name_that_the_settings_say(serve):
@@ -253,8 +264,8 @@ async def test_the_cookie_has_the_name_that_the_settings_say(serve):
     assert (await client.post(DATA, headers={"Cookie": f"deepaas_core_token={text}"}, json=BODY)).status == 401
 
 
-async def test_a_script_in_a_page_does_not_make_the_browser_ask_for_a_name(locked):
-    response = await locked.get("/api/v1/models", headers={"Sec-Fetch-Mode": "cors"})
+async def test_a_script_in_a_page_does_not_make_the_browser_ask_for_a_name(gate):
+    response = await gate.get("/api/v1/models", headers={"Sec-Fetch-Mode": "cors"})
     assert [value.split()[0] for value in response.headers.getall("WWW-Authenticate")] == ["Bearer"]
 
 
@@ -268,23 +279,23 @@ async def test_a_script_in_a_page_does_not_make_the_browser_ask_for_a_name(locke
         ("cors", "same-origin", False),
     ],
 )
-async def test_our_own_pages_get_what_they_are_made_of_with_what_somebody_came_in(locked, mode, site, asks):
+async def test_our_own_pages_get_what_they_are_made_of_with_what_somebody_came_in(gate, mode, site, asks):
     headers = {"Sec-Fetch-Mode": mode, "Sec-Fetch-Site": site}
-    response = await locked.get("/docs/pages.css", headers=headers)
+    response = await gate.get("/docs/pages.css", headers=headers)
     assert response.status == 401
     schemes = [value.split()[0] for value in response.headers.getall("WWW-Authenticate")]
     assert ("Basic" in schemes) == asks
 
 
-async def test_a_foreign_page_changes_nothing_by_somebodys_cookie(locked):
-    _, text = await locked.gatekeeper.create("operator", [Right.ADMIN], EVERYBODY)
+async def test_a_foreign_page_changes_nothing_by_somebodys_cookie(gate):
+    _, text = await gate.gatekeeper.create("operator", [Right.ADMIN], EVERYBODY)
     headers = {"Cookie": f"deepaas_core_token={text}", "Origin": "https://evil.example"}
-    assert (await locked.post("/api/v1/tokens", headers=headers, json={})).status == 403
+    assert (await gate.post("/api/v1/tokens", headers=headers, json={})).status == 403
 
 
 @pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"], ids=["", "expect"])
-async def test_a_body_is_not_asked_for_before_the_token_is_seen(locked, expect):
-    reader, writer = await asyncio.open_connection("127.0.0.1", locked.port)
+async def test_a_body_is_not_asked_for_before_the_token_is_seen(gate, expect):
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
     head = (
         f"POST {DATA} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000000\r\n{expect}\r\n"
     )
@@ -293,9 +304,9 @@ async def test_a_body_is_not_asked_for_before_the_token_is_seen(locked, expect):
     writer.close()
 
 
-async def test_a_body_that_is_expected_is_asked_for_when_the_token_is_good(locked):
-    text = await token(locked)
-    response = await locked.post(DATA, headers=bearer(text), json=BODY, expect100=True)
+async def test_a_body_that_is_expected_is_asked_for_when_the_token_is_good(gate):
+    text = await token(gate)
+    response = await gate.post(DATA, headers=bearer(text), json=BODY, expect100=True)
     assert response.status == 200
 
 
@@ -425,9 +436,9 @@ async def test_an_administrator_makes_lists_and_revokes_tokens(locked):
     ],
     ids=str,
 )
-async def test_a_token_that_cannot_be_is_refused_with_all_reasons(serve, asked, pointers):
-    client = await serve()
-    response = await client.post("/api/v1/tokens", json=asked)
+async def test_a_token_that_cannot_be_is_refused_with_all_reasons(gate, asked, pointers):
+    _, operator = await gate.gatekeeper.create("operator", [Right.ADMIN], EVERYBODY)
+    response = await gate.post("/api/v1/tokens", json=asked, headers=bearer(operator))
     assert response.status == 422
     assert sorted(issue["pointer"] for issue in (await response.json())["errors"]) == sorted(pointers)
 
@@ -484,16 +495,16 @@ async def test_a_model_is_limited_where_no_tokens_are_asked_for_too(serve):
         ("/v2/models/treasure/predict/", "application/json"),
     ],
 )
-async def test_a_token_may_send_only_so_much(locked, path, content_type, chunked):
-    text = await token(locked, limits=Limits(max_body_mb=0.001))
+async def test_a_token_may_send_only_so_much(gate, path, content_type, chunked):
+    text = await token(gate, limits=Limits(max_body_mb=0.001))
     headers = {**bearer(text), "Content-Type": content_type}
 
     async def pieces():
         yield json.dumps({"data": "x" * 5000}).encode()
 
     body = pieces() if chunked else json.dumps({"data": "x" * 5000})
-    assert (await locked.post(path, headers=headers, data=body)).status == 413
-    assert (await locked.post(DATA, headers=bearer(text), json=BODY)).status == 200
+    assert (await gate.post(path, headers=headers, data=body)).status == 413
+    assert (await gate.post(DATA, headers=bearer(text), json=BODY)).status == 200
 
 
 async def test_wrong_tokens_are_slowed_and_a_good_one_is_not(serve):

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from openapi_spec_validator import validate
 from PIL import Image
 
@@ -95,10 +96,10 @@ GOOD = {"risk": "good", "probabilities": {"risk": {"bad": 0.05, "good": 0.95}}}
 BAD = {"risk": "bad", "probabilities": {"risk": {"bad": 0.75, "good": 0.25}}}
 
 
-@pytest.fixture
-async def client(serve):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(serve_all):
     """A server on which the service is live."""
-    client = await serve()
+    client = await serve_all()
     service = "/api/v1/services/credit"
     zipped = {"Content-Type": "application/zip"}
     published = await client.post(f"{service}/generations", data=packed(CODE, DEFINITION), headers=zipped)

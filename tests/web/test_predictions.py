@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
 ECHO = """
@@ -25,9 +26,9 @@ ECHO = """
 BASE = "/api/v1/models/echo/predict"
 
 
-@pytest.fixture
-async def client(serve):
-    return await serve("--fetch-allow", "127.0.0.1", echo=ECHO)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(serve_all):
+    return await serve_all("--fetch-allow", "127.0.0.1", echo=ECHO)
 
 
 async def prediction(response):

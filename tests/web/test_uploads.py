@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import pytest_asyncio
 from aiohttp import FormData
 
 MODEL = """
@@ -19,9 +20,9 @@ FILE = b'--x\r\nContent-Disposition: form-data; name="data"; filename="a.bin"\r\
 END = b"\r\n--x--\r\n"
 
 
-@pytest.fixture
-async def client(serve):
-    return await serve(taker=MODEL)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(serve_all):
+    return await serve_all(taker=MODEL)
 
 
 async def in_pieces(content, size):
