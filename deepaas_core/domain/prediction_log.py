@@ -182,6 +182,17 @@ class Label:
     row: int | None = None
 
 
+#: Steps of a timeline that are easy to read, in seconds; longer ones are whole days.
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+
+
+def step_of(span: timedelta) -> timedelta:
+    """The step of a timeline over so much time, of which there are at most ``STEPS``."""
+    least_s = span.total_seconds() / STEPS
+    days = timedelta(days=math.ceil(least_s / 86400))
+    return next((timedelta(seconds=step_s) for step_s in _STEPS_S if step_s >= least_s), days)
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

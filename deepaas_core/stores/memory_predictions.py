@@ -13,7 +13,6 @@ from deepaas_core.domain.access import Names
 from deepaas_core.domain.prediction_log import (
     CATEGORIES,
     PARTS,
-    STEPS,
     Label,
     Latency,
     LogEntry,
@@ -22,6 +21,7 @@ from deepaas_core.domain.prediction_log import (
     Wanted,
     duration_class,
     latency_of,
+    step_of,
 )
 
 
@@ -62,9 +62,7 @@ class MemoryPredictionStore:
             return Statistics()
         first, last = entries[-1].at, entries[0].at
         since, until = wanted.since or first, wanted.until or last + timedelta(microseconds=1)
-        step = max(
-            timedelta(seconds=1), timedelta(microseconds=math.ceil((until - since).total_seconds() * 1e6 / STEPS))
-        )
+        step = step_of(until - since)
         classes = Counter(entry.predicted.category for entry in entries if entry.predicted.category is not None)
         top = [name for name, _ in sorted(classes.items(), key=lambda one: (-one[1], one[0]))[:CATEGORIES]]
         return Statistics(

@@ -9,8 +9,9 @@ import asyncio
 import json
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +21,6 @@ from deepaas_core.domain.access import Names
 from deepaas_core.domain.prediction_log import (
     CATEGORIES,
     PARTS,
-    STEPS,
     Label,
     Latency,
     LogEntry,
@@ -30,6 +30,7 @@ from deepaas_core.domain.prediction_log import (
     Wanted,
     duration_class,
     latency_of,
+    step_of,
 )
 from deepaas_core.errors import StoreUnavailable, StoreUnusable
 from deepaas_core.stores.database import Database
@@ -127,15 +128,22 @@ class SqlPredictionStore:
 
     async def label(self, labels: Sequence[Label], names: Names, at: datetime) -> Sequence[Label]:
         unknown, database, at_us = [], await self._database(), _microseconds(at)
+        mine = _of_names(names)
         for start in range(0, len(labels), LABELS_AT_ONCE):
+            some = labels[start : start + LABELS_AT_ONCE]
             async with database.transaction() as connection:
-                for label in labels[start : start + LABELS_AT_ONCE]:
-                    rows = [] if label.row is None else [_SEEN.row == label.row]
-                    about = sa.and_(_SEEN.request == label.request, *rows, *_of_names(names))
-                    told = {"label": json.dumps(label.value), "labelled_us": at_us}
-                    done = await connection.execute(predictions.update().where(about).values(told))
-                    if done.rowcount == 0:
-                        unknown.append(label)
+                known = {(row.request, row.row) for row in await connection.execute(_labelled(some, mine))}
+                known |= {(request, None) for request, _ in known}
+                unknown += [label for label in some if (label.request, label.row) not in known]
+                for told in _told_in_order([label for label in some if (label.request, label.row) in known]):
+                    about = [_SEEN.request == sa.bindparam("of_request"), *mine]
+                    if told[0].row is not None:
+                        about.append(_SEEN.row == sa.bindparam("of_row"))
+                    update = predictions.update().where(*about)
+                    values = [
+                        {"of_request": one.request, "of_row": one.row, "label": json.dumps(one.value)} for one in told
+                    ]
+                    await connection.execute(update.values(label=sa.bindparam("label"), labelled_us=at_us), values)
         return unknown
 
     async def statistics(self, wanted: Wanted) -> Statistics:
@@ -147,7 +155,7 @@ class SqlPredictionStore:
             first, last = min(row.first for row in summed), max(row.last for row in summed)
             since = first if wanted.since is None else _microseconds(wanted.since)
             until = last + 1 if wanted.until is None else _microseconds(wanted.until)
-            step = max(1_000_000, -(-(until - since) // STEPS))
+            step = step_of(timedelta(microseconds=until - since)) // timedelta(microseconds=1)
             classified = sum(row.classified for row in summed)
             categories = await _categories(connection, where) if classified else {}
             least = min((row.least for row in summed if row.least is not None), default=None)
@@ -181,6 +189,20 @@ class SqlPredictionStore:
             for name in names:
                 removed += await _remove_but(database, name, keep)
         return removed
+
+
+def _labelled(labels: Sequence[Label], mine: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
+    """The requests and rows that labels are about."""
+    rows = [(label.request, label.row) for label in labels if label.row is not None]
+    whole = {label.request for label in labels if label.row is None}
+    about = sa.or_(sa.tuple_(_SEEN.request, _SEEN.row).in_(rows), _SEEN.request.in_(whole))
+    return sa.select(_SEEN.request, _SEEN.row).where(about, *mine).distinct()
+
+
+def _told_in_order(labels: Sequence[Label]) -> Iterator[list[Label]]:
+    """Labels that can be stored together: those of rows apart from those of whole requests, in their order."""
+    for _, together in groupby(labels, lambda label: label.row is None):
+        yield list(together)
 
 
 async def _remove_but(database: Database, name: str, keep: int) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import timedelta
 
 import pytest
 
 from deepaas_core.domain.argument import Argument
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.prediction import Prediction
-from deepaas_core.domain.prediction_log import LogMode, LogRules, Predicted, folded, predicted
+from deepaas_core.domain.prediction_log import LogMode, LogRules, Predicted, folded, predicted, step_of
 from deepaas_core.executors.base import Call
 from deepaas_core.serving.transcript import Seen, entry_of
+from deepaas_core.web.rest import charts
 
 FULL = LogRules(LogMode.FULL)
 
@@ -121,3 +124,23 @@ def test_inputs_and_outputs_are_kept_only_if_the_rules_say_so():
 def test_the_author_of_a_service_has_the_last_word_but_on_what_the_operator_redacts():
     rules = LogRules(redact=frozenset({"iban"})).over({"log": "sampled", "sample": 0.5, "redact": ["Name"]})
     assert (rules.mode, rules.sample, rules.redact) == (LogMode.SAMPLED, 0.5, {"iban", "name"})
+
+
+@pytest.mark.parametrize(
+    "span, step",
+    [
+        (timedelta(microseconds=1), timedelta(seconds=1)),
+        (timedelta(seconds=157), timedelta(seconds=5)),
+        (timedelta(days=1), timedelta(minutes=30)),
+        (timedelta(days=40), timedelta(days=1)),
+        (timedelta(days=100), timedelta(days=3)),
+    ],
+)
+def test_a_timeline_has_steps_that_are_easy_to_read(span, step):
+    assert step_of(span) == step
+
+
+def test_what_stands_below_bars_has_room():
+    places = [f"21 Nov 15:27:{second:02}" for second in range(48)]
+    picture = charts.bars("predictions", places, {"all": [1.0] * 48})
+    assert 2 <= len(re.findall(r">21 Nov [^<·]+</text>", picture)) <= 6

@@ -28,7 +28,7 @@ CREATE TABLE predictions (
 
 CREATE UNIQUE INDEX predictions_by_id ON predictions (id)
 
-CREATE INDEX predictions_of_request ON predictions (request)
+CREATE INDEX predictions_of_request ON predictions (request, "row")
 
 CREATE TABLE prediction_texts (
 	id BLOB NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from deepaas_core.web.rest.curve import LEFT, MAX_LINES, PANEL, RIGHT, STYLE, TOP, WIDTH, Scale, as_xml
@@ -13,6 +14,8 @@ _FILLS = "".join(
     )
 )
 _MAX_SHOWN = 24
+#: How wide a character below the bars is, at most on average.
+_CHARACTER = 6.6
 _CELL_MAX, _MATRIX_LEFT = 64, 140
 Series = Mapping[str, Sequence[float]]
 
@@ -45,9 +48,10 @@ def bars(title: str, places: Sequence[str], series: Series, unit: str = "") -> s
                 f'<rect class="b{number}" x="{x:.1f}" y="{y:.1f}" width="{max(width - 1, 0.5):.1f}"'
                 f' height="{bottom - y:.1f}"><title>{told}</title></rect>'
             )
-    every = max(1, -(-len(places) // 9))
+    written = [_short(place, 16) for place in places]
+    every = max(1, math.ceil((max(map(len, written)) * _CHARACTER + 10) / room))
     for at in range(0, len(places), every):
-        parts.append(_label(LEFT + (at + 0.5) * room, bottom + 16, _short(places[at], 16)))
+        parts.append(_label(LEFT + (at + 0.5) * room, bottom + 16, written[at]))
     return _end([*parts, *_legend(drawn, unit)])
 
 

@@ -150,11 +150,21 @@ def _at(seen: Statistics, place: int) -> datetime:
 
 def _draw_traffic(name: str, found: Review) -> str:
     seen, last = found.statistics, max(found.statistics.timeline, default=-1)
-    form = "%d %b %H:%M:%S" if seen.step_s < 60 else "%d %b %H:%M"
+    step = timedelta(seconds=seen.step_s)
+    form = "%H:%M" if step >= timedelta(minutes=1) else "%H:%M:%S"
+    if (last + 1) * step >= timedelta(days=1):
+        form = "%d %b" if step >= timedelta(days=1) else f"%d %b {form}"
     places = [_at(seen, place).strftime(form) for place in range(last + 1)]
     counts = [seen.timeline.get(place, (0, 0)) for place in range(last + 1)]
     series = {"all": [float(total) for total, _ in counts], "errors": [float(failed) for _, failed in counts]}
-    return charts.bars(f"{name} · predictions", places, series, f"in {seen.step_s:g} s")
+    return charts.bars(f"{name} · predictions", places, series, f"in {_in_words(step)}")
+
+
+def _in_words(step: timedelta) -> str:
+    for name, unit in {"d": timedelta(days=1), "h": timedelta(hours=1), "min": timedelta(minutes=1)}.items():
+        if step >= unit:
+            return f"{step / unit:g} {name}"
+    return f"{step.total_seconds():g} s"
 
 
 def _draw_statuses(name: str, found: Review) -> str:
