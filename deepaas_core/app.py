@@ -122,7 +122,9 @@ class Folders:
         while not try_lock(lock):
             if time.monotonic() > give_up:
                 self._release()
-                text = f"Another server uses the data folder {self.data}; give this one another by --data-dir."
+                text = (
+                    f"Another server uses the data folder {self.data}; give this one another (setting store.data_dir)."
+                )
                 raise errors.SettingsError(text)
             time.sleep(0.1)
 
@@ -332,8 +334,9 @@ def _warn_of_open_doors(settings: Settings, gatekeeper: Gatekeeper) -> None:
         if settings.access.tokens == "on":
             log.warning("tokens are asked for, and there is none: deepaas-core token create")
         elif beyond and gatekeeper.asks:
+            rights = "predict, train and read" if settings.access.beyond_loopback == "train" else "predict and read"
             log.warning(
-                "listening beyond this machine without tokens: everybody may predict and read, nobody may do more",
+                f"listening beyond this machine without tokens: everybody may {rights}, nobody may do more",
                 extra={"host": settings.web.host},
             )
     if beyond and not gatekeeper.asks:

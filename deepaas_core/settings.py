@@ -173,6 +173,11 @@ class Access:
     default: Literal["tokens", "public"] = setting(
         "tokens", "Who may call a model or service of which nothing else was said, where tokens are asked for."
     )
+    beyond_loopback: Literal["predict", "train"] = setting(
+        "predict",
+        "What others may do where they can reach the server and no token was made: predict and read, or train as well;"
+        " `deepaas-run` lets them train.",
+    )
     cookie: str = setting("deepaas_core_token", "Name of a cookie that may carry the token; empty takes none.")
     token_requests_per_s: float | None = setting(
         None, "Requests a second that a token may make which has no limit of its own.", least=0.001

@@ -310,7 +310,9 @@ def asks(asking: Asking, records: Records) -> bool:
     return asking is Asking.ON
 
 
-def without_token(asking: Asking, default: Policy, records: Records, loopback: bool) -> Principal:
+def without_token(
+    asking: Asking, default: Policy, records: Records, loopback: bool, beyond: Right = Right.PREDICT
+) -> Principal:
     """What somebody may do who shows no token.
 
     Args:
@@ -318,13 +320,14 @@ def without_token(asking: Asking, default: Policy, records: Records, loopback: b
         default: Who may call a name of which nothing was said.
         records: What was said of names, and which tokens there are.
         loopback: Whether only this machine can reach the server.
+        beyond: What others may do besides reading, if not, and nothing was said.
     """
     if asking is Asking.OFF:
         return EVERYBODY
     if not asks(asking, records):
         if loopback:
             return EVERYBODY
-        return Principal("anybody", scopes=(Scope(frozenset({Right.PREDICT, Right.READ})),))
+        return Principal("anybody", scopes=(Scope(frozenset({Right.PREDICT, Right.READ, beyond})),))
     said = {name: rule.policy for name, rule in records.rules.items() if rule.policy is not None}
     differing = frozenset(name for name, policy in said.items() if policy is not default)
     names = Names(differing, all_but=default is Policy.PUBLIC)

@@ -22,7 +22,18 @@ from types import MappingProxyType
 
 from deepaas_core import errors
 from deepaas_core.domain import access
-from deepaas_core.domain.access import EVERYBODY, Asking, Limits, Policy, Principal, Records, Rule, Token, TokenState
+from deepaas_core.domain.access import (
+    EVERYBODY,
+    Asking,
+    Limits,
+    Policy,
+    Principal,
+    Records,
+    Right,
+    Rule,
+    Token,
+    TokenState,
+)
 from deepaas_core.serving.limiter import Charge, Limiter, Spend
 from deepaas_core.settings import Access
 from deepaas_core.stores.base import TokenStore
@@ -126,7 +137,8 @@ class Gatekeeper:
         self._by_hint: dict[str, tuple[Token, ...]] = {}
         for token in records.tokens:
             self._by_hint[token.hint] = (*self._by_hint.get(token.hint, ()), token)
-        self.anybody = access.without_token(Asking(settings.tokens), Policy(settings.default), records, self._loopback)
+        asking, default, beyond = Asking(settings.tokens), Policy(settings.default), Right(settings.beyond_loopback)
+        self.anybody = access.without_token(asking, default, records, self._loopback, beyond)
         self._for_tokens = Limits(settings.token_requests_per_s, settings.token_burst)
         self._for_names = Limits(settings.model_requests_per_s, settings.model_burst)
         limited = self._for_names != access.NO_LIMITS or any(

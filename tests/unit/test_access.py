@@ -111,6 +111,15 @@ def test_what_is_open_without_a_token(asking, default, records, loopback, rights
     assert anybody.sees("other") is public
 
 
+def test_others_may_train_where_the_operator_says_so_until_there_is_a_token():
+    def open_to_others(records):
+        anybody = without_token(Asking.AUTO, Policy.TOKENS, records, False, Right.TRAIN)
+        return {right for right in Right if anybody.may_somewhere(frozenset({right}))}
+
+    assert open_to_others(NOTHING) == {Right.PREDICT, Right.READ, Right.TRAIN}
+    assert open_to_others(MADE) == set()
+
+
 @pytest.mark.parametrize("default", Policy)
 @pytest.mark.parametrize("policy", Policy)
 def test_what_is_said_of_a_name_goes_before_the_default(default, policy):

@@ -197,3 +197,8 @@ def test_what_follows_a_method_is_the_methods_own() -> None:
     )
     assert found.rest == ["train", "--n", "1", "--nowarm"]
     assert found.values == {"model_name": "predict", "deepaas_method_output": "f", "debug": True}
+
+
+def test_clients_which_have_no_token_may_train_unless_the_operator_says_otherwise() -> None:
+    assert settings().access.beyond_loopback == "train"
+    assert settings(DEEPAAS_CORE_ACCESS_BEYOND_LOOPBACK="predict").access.beyond_loopback == "predict"
