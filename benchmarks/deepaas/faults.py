@@ -109,9 +109,8 @@ class Fault:
 
 def _one_line(answer: tuple[int, str]) -> str:
     status, text = answer
-    text = re.sub(
-        r"[0-9a-f]{32}", "UUID", re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", "TIME", " ".join(text.split()))
-    )
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", "TIME", " ".join(text.split()))
+    text = re.sub(r'(?<="request_id":")[0-9a-f]{16}', "ID", re.sub(r"[0-9a-f]{32}", "UUID", text))
     shown = text if len(text) < 300 else f"{text[:300]} …"
     return f"{status} {shown}" if status else shown
 
