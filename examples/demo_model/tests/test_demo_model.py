@@ -113,7 +113,7 @@ def test_a_url_cannot_name_a_file_of_the_machine():
 
 def test_training_leaves_a_network_that_predicts(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPAAS_CORE_MODEL_DIR", str(tmp_path))
-    trained, accuracy = network.fit(15, 0.01, "tanh", True, None, lambda *_: None)
+    trained, accuracy = network.fit(3, 0.03, "tanh", True, None, lambda *_: None)
     trained.save(tmp_path / network.FILE_NAME)
     network.load(tmp_path)
     assert accuracy > 0.9
