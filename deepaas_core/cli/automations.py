@@ -80,6 +80,10 @@ def _print(listed: list[dict[str, Any]]) -> None:
             "  ".join(f"{_MARKS[step['state']]} {step['name']}" for step in steps),
         )
     Terminal().print(table)
+    for one in listed:
+        for step in one["last"]["steps"] if one["last"] else ():
+            if step["state"] == "failed":
+                print(f"{one['name']}, {step['name']}: {harmless(step['text'])}")
 
 
 def _next(automation: dict[str, Any]) -> str:

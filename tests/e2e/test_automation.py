@@ -123,6 +123,7 @@ def test_a_failed_check_stops_it(server: Server):
 
     assert "accuracy is 0.5, which is not accuracy >= 0.8." in said
     assert [step["state"] for step in last(server, "worse")["steps"]] == ["done", "failed", "left_out", "left_out"]
+    assert "worse, check: accuracy is 0.5, which is not" in command(server, "automations", "double")
     assert predicted(server, 5) == live
     assert "worse" not in server.ask("/api/v1/services/double").json["generations"]
 
