@@ -28,7 +28,8 @@ from deepaas_core.serving.services import Kept, Parts, Services
 
 log = logging.getLogger(__name__)
 
-_MISSING = "ModuleNotFoundError"
+#: Where somebody can say what is missing, by what Python and R call that.
+_NEEDED = {"ModuleNotFoundError": "requirements-py.txt", "packageNotFoundError": "requirements-r.txt"}
 LOOK_EVERY_S = 1.0
 DRAIN_S = 30.0
 
@@ -308,8 +309,9 @@ class Stage:
             if entry.state is ExecutorState.READY and entry.model is not None:
                 return
             if entry.state in (ExecutorState.FAILED, ExecutorState.STOPPED):
-                hint = " requirements-py.txt names what is to be installed for it." if _MISSING in entry.reason else ""
-                raise errors.GenerationFailed(f"{name} does not start. {entry.reason}{hint}")
+                file = next((file for kind, file in _NEEDED.items() if kind in entry.reason), "")
+                hint = f" What it needs is named in {file}." if file else ""
+                raise errors.GenerationFailed(f"{name} does not start. {entry.reason.rstrip('.')}.{hint}")
             await self._catalog.changed()
 
     # Taking down.

@@ -47,6 +47,8 @@ async def copy_to(there: Infrastructure, generation: Generation, archive: Path, 
                 rollout = await other.ask("GET", f"{path}/rollouts/{rollout['id']}")
     except TimeoutError as error:
         raise errors.InfrastructureFailed(f"{there.url} did not bring it up within {timeout_s:g} s.") from error
+    except aiohttp.ClientConnectionError as error:
+        raise errors.InfrastructureFailed(f"{there.url} cannot be reached.") from error
     except (aiohttp.ClientError, OSError, KeyError, TypeError, ValueError) as error:
         raise errors.InfrastructureFailed(
             f"{there.url} does not answer as it should: {type(error).__name__}."
@@ -96,7 +98,10 @@ class _Other:
 async def _session(there: Infrastructure) -> AsyncIterator[aiohttp.ClientSession]:
     token = there.token
     if not token and there.token_file is not None:
-        token = (await asyncio.to_thread(there.token_file.read_text)).strip()
+        try:
+            token = (await asyncio.to_thread(there.token_file.read_text)).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.InfrastructureFailed(f"The token for {there.url} cannot be read from its file.") from error
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=ANSWER_TIMEOUT_S)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:

@@ -104,6 +104,19 @@ async def test_what_cannot_be_published_is_said(serve, body, kind, status, said)
     assert (await (await client.get("/api/v1/services")).json())["services"] == []
 
 
+async def test_why_a_generation_cannot_be_copied_is_said(serve, tmp_path):
+    settings = tmp_path / "settings.toml"
+    settings.write_text(
+        '[infrastructure.away]\nurl = "http://127.0.0.1:9"\n'
+        f'[infrastructure.secret]\nurl = "http://127.0.0.1:9"\ntoken_file = "{tmp_path}/none"\n'
+    )
+    client = await serve("--config", str(settings))
+    await publish(client, answering(1))
+    for name, why in (("away", "http://127.0.0.1:9 cannot be reached."), ("secret", "cannot be read from its file")):
+        response = await client.post(f"{SERVICE}/copy", json={"infrastructure": name, "version": "v1"})
+        assert why in (await problem(response, 502))["detail"]
+
+
 @pytest.mark.parametrize("query", [{"version": "../x"}, {"version": "a b"}, {"notes": "\0"}, {"unique": "2"}])
 async def test_names_that_cannot_be_used_are_named(serve, query):
     client = await serve()
