@@ -39,12 +39,14 @@ from deepaas_core.stores.database import Database
 from deepaas_core.stores.sql_automations import SqlAutomationStore
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
+from deepaas_core.web.deepaas.debugging import Passing
 from deepaas_core.web.processes import (
     COUNTS,
     GONE,
     HELLO,
     JOIN,
     LET_GO,
+    LOGGED,
     METRICS,
     MOVED,
     PROBLEMS,
@@ -99,6 +101,8 @@ class Front:
         hello = await self.hello
         settings = Settings.from_plain(hello["settings"])
         logs.configure(settings.log.level, settings.log.format, settings.log.file)
+        if settings.deepaas.debug_endpoint:
+            self._tell_what_is_logged()
         database = await Database.open(settings.store.url, Path(settings.store.data_dir))
         trainer = self._trainer = app.trainer_of(settings, database)
         trainer.on_moved = lambda run: self._link.tell(MOVED, run.id)
@@ -119,8 +123,9 @@ class Front:
         automations = Automations(SqlAutomationStore(database), services)
         enricher = app.enricher_of(settings, services)
         published = services, RemoteDeployer(self._link), automations, enricher
+        of_all = self._scrape, self._logged
         application = web_app.build(
-            settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, self._scrape
+            settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, *of_all
         )
         listener = web_app.Listener(
             application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
@@ -190,6 +195,22 @@ class Front:
     async def _spend(self, charges: Sequence[Charge]) -> float:
         """Take requests from the buckets of the main process, which all HTTP processes share."""
         return float((await self._link.ask(SPEND, [asdict(charge) for charge in charges])).value)
+
+    # The log, where it is shown.
+
+    def _tell_what_is_logged(self) -> None:
+        """Tell the main process every line, whichever thread logs it."""
+        loop = asyncio.get_running_loop()
+
+        def tell(line: str) -> None:
+            with suppress(RuntimeError):  # the loop is closed, and this process at its end
+                loop.call_soon_threadsafe(self._link.tell, LOGGED, line)
+
+        logging.getLogger().addHandler(Passing(tell))
+
+    async def _logged(self, line: str) -> Sequence[str]:
+        lines: Sequence[str] = (await self._link.ask(LOGGED, line)).value
+        return lines
 
     # Metrics.
 

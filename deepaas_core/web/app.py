@@ -59,10 +59,11 @@ def build(
     enricher: Enricher,
     recorder: Recorder,
     scrape: keys.Scrape | None = None,
+    logged: keys.Logged | None = None,
 ) -> web.Application:
     """The application over the given parts; opens and closes none of them.
 
-    A process that is not the whole server is told how to ``scrape`` the metrics of all.
+    A process that is not the whole server is told how to ``scrape`` the metrics of all, and what was ``logged``.
     """
     base = settings.web.base_path.rstrip("/")
     app = web.Application(
@@ -82,7 +83,7 @@ def build(
     app[keys.GUARD] = guard
     app[keys.SCRATCH] = scratch
     app[keys.COUNTS] = predictor.counts
-    deepaas.prepare(app)
+    deepaas.prepare(app, logged)
     app[keys.SCRAPE] = scrape or partial(_scrape, catalog, trainer, services, predictor.counts)
     offered = (
         *([routes.get("", _get_base, routes.partly(routes.SEE))] if base else []),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -45,3 +45,6 @@ COUNTS = web.AppKey("counts", Counts)
 #: Makes the page of metrics of the whole server, for an ``Accept``, and its content type.
 Scrape = Callable[[str], Awaitable[tuple[bytes, str]]]
 SCRAPE: web.AppKey[Scrape] = web.AppKey("scrape")
+#: Adds a line to the newest ones that the whole server has logged, and gives all of them.
+Logged = Callable[[str], Awaitable[Sequence[str]]]
+LOGGED: web.AppKey[Logged] = web.AppKey("logged")

@@ -37,6 +37,7 @@ from deepaas_core.serving.trainer import Trainer
 from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
 from deepaas_core.web.app import BACKLOG
+from deepaas_core.web.deepaas.debugging import Capture
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 PROGRAM = "deepaas_core.front"
 #: What is told over the link, and what is asked besides calls.
 HELLO, STATE, PROBLEMS, MOVED, STOP = "hello", "state", "problems", "moved", "stop"
-JOIN, COUNTS, METRICS, SPEND = "join", "counts", "metrics", "spend"
+JOIN, COUNTS, METRICS, SPEND, LOGGED = "join", "counts", "metrics", "spend", "logged"
 SERVICES, GONE, WAKE, LET_GO, SYNC = "services", "gone", "wake", "let-go", "sync"
 #: How long a scrape waits for a process that is busy; its last known counts are shown then.
 COUNTS_TIMEOUT_S = 1.0
@@ -120,6 +121,7 @@ class HttpProcesses:
         self._keepers: list[asyncio.Task[None]] = []
         self._departed = Counts()
         self._limiter = Limiter()
+        self._capture = Capture()
         self._stopping = False
         self.port = settings.web.port
         self._services, self._deployer, self._stage = services, deployer, stage
@@ -142,6 +144,8 @@ class HttpProcesses:
             raise errors.SettingsError(f"Cannot listen on {web.host} port {web.port}: {reason}.") from error
         self.port = groups[0][0].getsockname()[1]
         self._trainer.on_moved = self._moved_here
+        if self._settings.deepaas.debug_endpoint:
+            self._capture.begin()
         self._processes = [HttpProcess(number, sockets) for number, sockets in enumerate(groups, 1)]
         self._keepers = [asyncio.create_task(self._keep(process)) for process in self._processes]
 
@@ -161,6 +165,7 @@ class HttpProcesses:
             if process.process is not None and process.process.returncode is None:
                 process.process.kill()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._capture.end()
 
     # One process after the other.
 
@@ -231,6 +236,7 @@ class HttpProcesses:
             remote.CALL: self._call,
             remote.REPLACE: self._replace,
             METRICS: self._metrics,
+            LOGGED: self._logged,
             SPEND: self._spend,
             WAKE: self._wake,
             DEPLOYER: self._deploy,
@@ -244,7 +250,7 @@ class HttpProcesses:
         def counts(plain: Mapping[str, Any]) -> None:
             process.counts = plain
 
-        return {MOVED: moved, COUNTS: counts}
+        return {MOVED: moved, COUNTS: counts, LOGGED: self._capture.keep}
 
     async def _call(self, value: Mapping[str, Any], body: frames.Buffer) -> Reply:
         self._stage.touched(value["model"])
@@ -268,6 +274,9 @@ class HttpProcesses:
 
     async def _deploy(self, value: Sequence[Any], _: frames.Buffer) -> Reply:
         return await answer_deployment(self._deployer, value)
+
+    async def _logged(self, line: str, _: frames.Buffer) -> Reply:
+        return Reply(await self._capture.with_line(line))
 
     async def _metrics(self, accept: str, _: frames.Buffer) -> Reply:
         await asyncio.gather(*(process.fetch_counts() for process in self._processes))

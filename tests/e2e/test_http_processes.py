@@ -20,6 +20,8 @@ MODEL = """
         time.sleep(wait_s)
         if data == "bad":
             raise ValueError
+        if data == "loud":
+            print("predicting, in a worker", flush=True)
         return [data, os.getpid()]
 
     def predict_file(path):
@@ -44,7 +46,7 @@ pytestmark = pytest.mark.e2e
 
 def start(server: Server) -> Server:
     server.install("echo", MODEL)
-    server.start("--http-workers", "2", "--workers-max-queue", "3")
+    server.start("--http-workers", "2", "--workers-max-queue", "3", "--deepaas-debug-endpoint")
     until(lambda: server.metrics().value("http_processes") == 2)
     return server
 
@@ -88,6 +90,19 @@ def test_what_goes_wrong_is_told_as_by_one_process(several: Server):
     refused = next(answer for answer in answers if answer.status == 503)
     assert refused.json["type"] == "/problems/overloaded"
     assert refused.headers["Retry-After"] == "1"
+
+
+def test_what_all_have_logged_is_shown_by_each(several: Server):
+    asked = [several.predict("echo", "loud").headers["X-Request-ID"] for _ in range(8)]
+    several.ask("/v2/debug/")
+
+    def shows_all() -> bool:
+        shown = several.ask("/v2/debug/").body.decode()
+        return shown.count("predicting, in a worker") == 8 and all(request in shown for request in asked)
+
+    for _ in range(8):
+        until(shows_all)
+    assert several.ask("/v2/debug/").body.count(b"--- DEBUG MARKER ") >= 10
 
 
 def test_files_and_streams_pass_through_all(several: Server):
