@@ -213,13 +213,14 @@ class Automator:
 
     async def look(self) -> None:
         """Record what has become due, and take up what is recorded and nobody does."""
-        anything = False
-        for live in self._automations.all_live():
-            anything = True
+        found = list(self._automations.all_live())
+        keys = {_key(live, automation) for live in found for automation in live.automations.values()}
+        self._done_at = {key: at for key, at in self._done_at.items() if key in keys}
+        for live in found:
             for automation in live.automations.values():
                 await self._by_the_clock(live, automation)
                 await self._after_runs(live, automation)
-        if not anything and not self._going:
+        if not found and not self._going:
             return
         waiting = [one for one in await self._store.open() if one.id not in self._going]
         lost = await self._lost([one for one in waiting if one.server not in ("", self._server)])
@@ -244,8 +245,7 @@ class Automator:
     async def _by_the_clock(self, live: Live, automation: Automation) -> None:
         if not automation.schedule:
             return
-        service, now = live.generation.service, self._clock()
-        key = service, automation.name, automation.schedule
+        service, now, key = live.generation.service, self._clock(), _key(live, automation)
         if key not in self._done_at:
             last = await self._store.last(service, automation.name, "schedule")
             known = [live.deployment.changed_at, last and last.created_at]
@@ -439,6 +439,11 @@ class Automator:
             if rollout.state is not RolloutState.LIVE:
                 raise CheckFailed(f"Rollout {rollout.id} failed: {rollout.reason}")
         return f"Live: {told}."
+
+
+def _key(live: Live, automation: Automation) -> tuple[str, str, str]:
+    """One with another schedule is another one."""
+    return live.generation.service, automation.name, automation.schedule
 
 
 def _metrics(run: Run) -> dict[str, float]:

@@ -45,6 +45,7 @@ class Machine:
             [Generation("fraud", "v1", "d" * 64, service, START)],
         )
         automations = Automations(self.store, services, self.clock)
+        self.services = services
         predictions = MemoryPredictionStore()
         args = automations, self.store, services, None, self, self, None, predictions, None, name, 0.1, self.clock
         return Automator(*args)
@@ -98,6 +99,19 @@ async def test_a_new_schedule_holds_from_when_it_is_live(machine):
     machine.clock.now += timedelta(days=1)
     await daily.look()
     assert len(await machine.done()) == 2
+
+
+async def test_what_a_deleted_service_missed_is_not_done_by_its_successor(machine):
+    server = machine.server("a")
+    await server.look()
+    successor = machine.services.standing("fraud")
+    machine.services.replace({}, [])
+    await server.look()
+    machine.clock.now += timedelta(days=2)
+    deployed = replace(successor.deployment, changed_at=machine.clock.now)
+    machine.services.replace({"fraud": deployed}, successor.generations)
+    await server.look()
+    assert await machine.done() == []
 
 
 @pytest.fixture
