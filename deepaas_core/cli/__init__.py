@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Any, cast
 
 from deepaas_core import __version__
 from deepaas_core.cli.exits import Exit
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    given, unknown = _parser().parse_known_args(arguments)
+    given, unknown = _parser(arguments[0]).parse_known_args(arguments)
     if unknown:
         return _complain(_misunderstood(given, unknown[0]), Exit.USAGE)
     try:
@@ -117,7 +118,26 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28)
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Untyped:
+    """In the place of a command's parser that nobody asked for: whatever is added to it is forgotten."""
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        return lambda *_, **__: self
+
+
+class _OnlyOne:
+    """A parser's commands, of which only the typed one is made: to make them all takes longer than most of them do."""
+
+    def __init__(self, commands: argparse._SubParsersAction[argparse.ArgumentParser], typed: str):
+        self._commands = commands
+        self._typed = typed
+
+    def add_parser(self, name: str, **given: Any) -> Any:
+        return self._commands.add_parser(name, **given) if name == self._typed else _Untyped()
+
+
+def _parser(typed: str) -> argparse.ArgumentParser:
+    """The parser of a command; of all of them if what was typed is none."""
     parser = argparse.ArgumentParser(
         prog="deepaas-core",
         description="Turn pip-installed Python models into a service.",
@@ -127,6 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"deepaas-core {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    if typed in {
+        *_COMMANDS,
+        *_SERVICE_COMMANDS,
+        *(f"{of} {name}" for of, names in _SUBCOMMANDS.items() for name in names),
+    }:
+        commands = cast("argparse._SubParsersAction[argparse.ArgumentParser]", _OnlyOne(commands, typed))
     serve = _command(commands, "serve", "serve the installed models (the default command)", _serve)
     add_arguments(serve)
     models = _command(commands, "models", "list the installed models", _models)
