@@ -131,6 +131,19 @@ def test_models_find_their_own_metadata_without_pkg_resources(tmp_path):
     assert run(code, tmp_path, bare=True).splitlines() == lines
 
 
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_model_finds_its_own_package_first_among_all_of_a_folder(tmp_path, bare):
+    for name in ("another", "nicemodel", "zipp"):
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (tmp_path / "nicemodel-1.dist-info" / "top_level.txt").write_text("clever\n")
+    reading = (
+        "def first(folder):\n    return list(pkg_resources.find_distributions(folder, only=True))[0].project_name\n"
+    )
+    (tmp_path / "clever.py").write_text("import pkg_resources\n\n" + reading)
+    assert run(f"import clever\nprint(clever.first({str(tmp_path)!r}))", tmp_path, bare=bare).strip() == "nicemodel"
+
+
 def test_what_models_import_of_us_needs_nothing_installed(tmp_path):
     code = """
     sys.path.pop(0)

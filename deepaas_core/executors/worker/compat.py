@@ -210,11 +210,44 @@ def find_package_information(pkg_resources: Any) -> None:
     provider._get_metadata_path = _get_metadata_path
 
 
+def find_own_package_first(pkg_resources: Any) -> None:
+    """Let ``find_distributions`` begin with the caller's own package.
+
+    Models take the first one in the folder where their code lies. That was their own in a clone, where it is the only
+    one; where packages are installed, there are many.
+    """
+    original = getattr(pkg_resources, "find_distributions", None)
+    if original is None or getattr(original, "_finds_own_first", False):
+        return
+
+    @functools.wraps(original)
+    def find_distributions(path_item: Any, only: bool = False) -> Any:
+        package = str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0]
+        return iter(sorted(original(path_item, only), key=lambda found: not _has_package(found, package)))
+
+    find_distributions._finds_own_first = True  # type: ignore[attr-defined]
+    pkg_resources.find_distributions = find_distributions
+
+
+def _has_package(distribution: Any, package: str) -> bool:
+    if distribution.project_name.lower().replace("-", "_") == package.lower():
+        return True
+    try:
+        return package in distribution.get_metadata("top_level.txt").split()
+    except (OSError, KeyError):
+        return False
+
+
+def _adjust_pkg_resources(pkg_resources: Any) -> None:
+    find_package_information(pkg_resources)
+    find_own_package_first(pkg_resources)
+
+
 _CHANGES: dict[str, Callable[[Any], None]] = {
     "marshmallow": tell_version,
     "marshmallow.fields": accept_old_spellings,
     "aiohttp.web_exceptions": accept_any_reason,
-    "pkg_resources": find_package_information,
+    "pkg_resources": _adjust_pkg_resources,
 }
 
 #: What stands behind an upload on the worker line, in the order of ``UploadedFile``.
