@@ -11,6 +11,11 @@ from tests.postgres import postgres
 __all__ = ["postgres"]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes run tests: one more than there are cores, for many tests wait for other processes."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the developer's own settings and proxies outside."""
