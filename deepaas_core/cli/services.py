@@ -290,6 +290,9 @@ def test_add(given: argparse.Namespace) -> int:
         query["tolerance"] = given.tolerance
 
     async def ask(server: Server) -> int:
+        endpoints = {one["name"]: one for one in (await server.ask("GET", _path(given.service)))["endpoints"]}
+        if "arguments" in query and endpoints.get(given.endpoint, {}).get("kind") in ("prediction", "lookup"):
+            query["rows"] = [query.pop("arguments")]  # one row
         if given.expect:
             found = await server.ask("POST", f"{_path(given.service)}/test", json={"queries": [query]})
             outcome = found["outcomes"][0]
@@ -301,7 +304,8 @@ def test_add(given: argparse.Namespace) -> int:
         if given.json:
             print(json.dumps(stored))
         else:
-            print(f"{given.service} has {len(stored['queries'])} test queries of its own.")
+            queries = "1 test query" if len(stored["queries"]) == 1 else f"{len(stored['queries'])} test queries"
+            print(f"{given.service} has {queries} of its own.")
         return Exit.OK
 
     return talk(given, ask)

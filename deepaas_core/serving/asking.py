@@ -18,7 +18,7 @@ from deepaas_core.serving.answering import look_up, rows_of, run_query, table_of
 from deepaas_core.serving.enricher import Enricher
 from deepaas_core.serving.enriching import scorer_of
 from deepaas_core.serving.predictor import Predictor
-from deepaas_core.serving.rehearsing import Ask
+from deepaas_core.serving.rehearsing import NEED_ROWS, Ask
 from deepaas_core.serving.scoring import refuse_whole
 from deepaas_core.serving.services import Live
 
@@ -29,6 +29,8 @@ def asking(predictor: Predictor, enricher: Enricher) -> Ask:
     async def ask(live: Live, query: Query) -> Any:
         arguments = dict(query.arguments)
         endpoint = live.endpoint(query.endpoint)
+        if endpoint.kind in NEED_ROWS and not query.rows:
+            raise errors.InvalidInput([errors.Issue("/rows", f"A {endpoint.kind} is tested with rows.")])
         if endpoint.kind is EndpointKind.LOOKUP:
             enriched = await look_up(enricher, live, endpoint, query.rows or ())
             refuse_whole(enriched.refused)

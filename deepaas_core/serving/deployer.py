@@ -211,7 +211,8 @@ class Deployer:
             Conflict: Nothing was live before, or a generation of it is there no more.
         """
         standing = self._services.standing(service)
-        done = [one for one in await self._store.rollouts(service, 1000) if one.state is RolloutState.LIVE]
+        rollouts = await self._store.rollouts(service, 1000)
+        done = [one for one in rollouts if one.state is RolloutState.LIVE and one.shares != one.before]
         if not done or not done[0].before:
             raise errors.Conflict(f"Nothing was live of service {service!r} before what is live now.")
         for version in done[0].before:

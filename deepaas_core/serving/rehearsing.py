@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from deepaas_core import errors
+from deepaas_core.domain.deployment import Generation
 from deepaas_core.domain.rehearsal import Outcome, difference
-from deepaas_core.domain.service import Query, Service
+from deepaas_core.domain.service import EndpointKind, Query, Service
 from deepaas_core.serving.services import Live, Services
 
 log = logging.getLogger(__name__)
 
+#: Endpoints that answer nothing if they are asked without rows.
+NEED_ROWS = (EndpointKind.PREDICTION, EndpointKind.LOOKUP)
 #: Asks a generation as a real call would; gives the rows of a prediction or the value of a function.
 Ask = Callable[[Live, Query], Awaitable[Any]]
 
@@ -59,6 +62,20 @@ class Rehearsal:
 def all_queries(definition: Service, stored: Sequence[Query]) -> Sequence[Query]:
     """The queries for a generation: its own, and those that are stored with its service as far as they concern it."""
     return (*definition.queries, *(query for query in stored if query.endpoint in definition.endpoints))
+
+
+def complaints(queries: Sequence[Query], generations: Sequence[Generation]) -> Sequence[errors.Issue]:
+    """What is wrong with test queries that are to be stored with a service that has these generations."""
+    kinds = {name: one.kind for each in generations for name, one in each.definition.endpoints.items()}
+    found = []
+    for at, query in enumerate(queries):
+        kind = kinds.get(query.endpoint)
+        if kind is None:
+            close = errors.did_you_mean(query.endpoint, kinds)
+            found.append(errors.Issue(f"/queries/{at}/endpoint", f"No generation has an endpoint of this name.{close}"))
+        elif kind in NEED_ROWS and not query.rows:
+            found.append(errors.Issue(f"/queries/{at}/rows", f"A {kind} is tested with rows."))
+    return found
 
 
 def verdict(version: str, outcomes: Sequence[Outcome]) -> str:

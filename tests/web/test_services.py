@@ -227,6 +227,9 @@ async def test_a_rollback_goes_to_the_shares_before(serve):
     assert (await read(client, "/deployment"))["shares"] == {"v1": 0.3, "v2": 0.7}
     states = [each["state"] for each in (await read(client, "/rollouts"))["rollouts"]]
     assert states == ["live"] * 3
+    await deploy(client, v1=0.3, v2=0.7)  # changes nothing, so that there is nothing of it to be taken back
+    await settled(client, await client.post(f"{SERVICE}/rollback"))
+    assert (await read(client, "/deployment"))["shares"] == {"v2": 1.0}
 
 
 async def test_there_must_be_something_to_go_back_to(serve):
@@ -325,13 +328,29 @@ async def test_a_draft_is_tested_before_it_is_deployed_and_stops_by_itself(serve
 
 @pytest.mark.parametrize(
     "body",
-    [{"queries": 3}, {"queries": [{}]}, {"queries": [{"endpoint": "score", "tolerance": -1}]}, {"other": 1}],
+    [
+        *({"queries": 3}, {"queries": [{}]}, {"queries": [{"endpoint": "score", "tolerance": -1}]}, {"other": 1}),
+        {"queries": [{"endpoint": "scor"}]},
+    ],
 )
 async def test_test_queries_that_are_none_are_named(serve, body):
     client = await serve()
     await publish(client, answering(1))
     told = await problem(await client.put(f"{SERVICE}/queries", json=body), 422)
     assert told["errors"]
+
+
+async def test_a_prediction_is_not_tested_with_nothing(serve):
+    client = await serve()
+    prediction = DEFINITION.replace('kind = "function"', 'kind = "prediction"')
+    await publish(client, packed(definition=prediction))
+    query = {"endpoint": "score", "arguments": {"x": 1}}
+    told = await problem(await client.post(f"{SERVICE}/queries", json={"queries": [query]}), 422)
+    assert told["errors"] == [{"pointer": "/queries/0/rows", "detail": "A prediction is tested with rows."}]
+    asked = await client.post(f"{SERVICE}/generations/v1/test", json={"queries": [query]})
+    assert (await asked.json())["failed"] == 1
+    right = {"endpoint": "score", "rows": [{"x": 1}]}
+    assert (await client.post(f"{SERVICE}/queries", json={"queries": [right]})).status == 200
 
 
 @pytest.mark.parametrize(

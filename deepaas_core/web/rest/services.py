@@ -17,6 +17,7 @@ from deepaas_core.domain.deployment import Deployment, Generation, Rollout
 from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.domain.service import Endpoint, Query
 from deepaas_core.serving.publisher import Wish
+from deepaas_core.serving.rehearsing import complaints
 from deepaas_core.serving.services import Services
 from deepaas_core.web.auth import caller
 from deepaas_core.web.infrastructures import copy_to
@@ -218,7 +219,7 @@ async def get_queries(request: web.Request) -> web.Response:
 
 async def put_queries(request: web.Request) -> web.Response:
     """Store the test queries of a service, in place of those before."""
-    queries = _read_queries(await read_object(request))
+    queries = await _queries_to_store(request)
     await request.app[DEPLOYER].set_queries(request.match_info["service"], queries)
     return json_response({"queries": [_query(query) for query in queries]})
 
@@ -226,7 +227,7 @@ async def put_queries(request: web.Request) -> web.Response:
 async def post_queries(request: web.Request) -> web.Response:
     """Store more test queries with a service."""
     service, deployer = request.match_info["service"], request.app[DEPLOYER]
-    queries = [*await deployer.queries(service), *_read_queries(await read_object(request))]
+    queries = [*await deployer.queries(service), *await _queries_to_store(request)]
     await deployer.set_queries(service, queries)
     return json_response({"queries": [_query(query) for query in queries]})
 
@@ -393,6 +394,15 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 def _query(query: Query) -> Mapping[str, Any]:
     return asdict(query)
+
+
+async def _queries_to_store(request: web.Request) -> Sequence[Query]:
+    standing = request.app[SERVICES].standing(request.match_info["service"])
+    queries = _read_queries(await read_object(request))
+    found = complaints(queries, standing.generations)
+    if found:
+        raise errors.InvalidInput(found)
+    return queries
 
 
 def _read_queries(asked: Mapping[str, Any]) -> Sequence[Query]:
