@@ -39,7 +39,7 @@ _SUBCOMMANDS = {
     "runs": _RUN_COMMANDS,
     "environment": _ENVIRONMENT_COMMANDS,
     "token": _TOKEN_COMMANDS,
-    "test": ("add", "list"),
+    "test": ("add", "list", "remove"),
     "generations": ("log",),
     "new": ("service",),
 }
@@ -443,6 +443,8 @@ def _add_services(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add.add_argument("--expect", action="store_true", help="expect from now on what is answered now")
     add.add_argument("--tolerance", type=float, metavar="NUMBER", help="how far a number may be off (default: 1e-6)")
     command("test list", "list the test queries that are stored with a service", "SERVICE ", service)
+    number = ("numbers+", "as test list numbers them")
+    command("test remove", "forget test queries that are stored with a service", "SERVICE NUMBER … ", service, number)
     other = ("other?", "the one to compare it with (default: the one before)")
     command("diff", "compare the files of generations", "SERVICE VERSION [OTHER] ", service, version, other)
     download = command("download", "save the archive of a generation", "SERVICE VERSION ", service, version)

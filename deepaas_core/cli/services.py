@@ -301,11 +301,7 @@ def test_add(given: argparse.Namespace) -> int:
                 return Exit.FAILED
             query["expected"] = outcome["answer"]
         stored = await server.ask("POST", f"{_path(given.service)}/queries", json={"queries": [query]})
-        if given.json:
-            print(json.dumps(stored))
-        else:
-            queries = "1 test query" if len(stored["queries"]) == 1 else f"{len(stored['queries'])} test queries"
-            print(f"{given.service} has {queries} of its own.")
+        _say_how_many(given, stored)
         return Exit.OK
 
     return talk(given, ask)
@@ -321,17 +317,43 @@ def test_list(given: argparse.Namespace) -> int:
         else:
             rows = [
                 (
+                    str(number),
                     each["endpoint"],
                     each["name"],
-                    f"{len(each['rows'])} rows" if each["rows"] is not None else json.dumps(each["arguments"]),
+                    _count(each["rows"], "row") if each["rows"] is not None else json.dumps(each["arguments"]),
                     "any answer" if each["expected"] is None else "an answer",
                 )
-                for each in stored["queries"]
+                for number, each in enumerate(stored["queries"], 1)
             ]
-            _print_table(("endpoint", "name", "asks", "expects"), rows)
+            _print_table(("number", "endpoint", "name", "asks", "expects"), rows)
         return Exit.OK
 
     return talk(given, ask)
+
+
+def test_remove(given: argparse.Namespace) -> int:
+    """Forget test queries that are stored with a service."""
+    path = f"{_path(given.service)}/queries"
+
+    async def ask(server: Server) -> int:
+        queries = (await server.ask("GET", path))["queries"]
+        numbers = set(map(str, range(1, len(queries) + 1)))
+        unknown = [number for number in given.numbers if number not in numbers]
+        if unknown:
+            raise SettingsError(f"There is no test query {unknown[0]!r}; deepaas-core test list {given.service}")
+        left = [each for number, each in enumerate(queries, 1) if str(number) not in given.numbers]
+        stored = await server.ask("PUT", path, json={"queries": left})
+        _say_how_many(given, stored)
+        return Exit.OK
+
+    return talk(given, ask)
+
+
+def _say_how_many(given: argparse.Namespace, stored: Mapping[str, Any]) -> None:
+    if given.json:
+        print(json.dumps(stored))
+    else:
+        print(f"{given.service} has {_count(stored['queries'], 'test query', 'test queries')} of its own.")
 
 
 def _content(given: argparse.Namespace) -> dict[str, Any]:
@@ -527,6 +549,10 @@ def _share(text: str) -> tuple[str, float]:
     except ValueError:
         pass
     raise SettingsError(f"A share is written VERSION=NUMBER, e.g. v1=0.3, not {text!r}.")
+
+
+def _count(things: Sequence[Any], one: str, many: str = "") -> str:
+    return f"{len(things)} {one if len(things) == 1 else many or f'{one}s'}"
 
 
 def _names(things: Sequence[Mapping[str, Any]]) -> str:

@@ -64,11 +64,21 @@ def all_queries(definition: Service, stored: Sequence[Query]) -> Sequence[Query]
     return (*definition.queries, *(query for query in stored if query.endpoint in definition.endpoints))
 
 
-def complaints(queries: Sequence[Query], generations: Sequence[Generation]) -> Sequence[errors.Issue]:
-    """What is wrong with test queries that are to be stored with a service that has these generations."""
+def complaints(
+    queries: Sequence[Query], generations: Sequence[Generation], known: Sequence[Query]
+) -> Sequence[errors.Issue]:
+    """What is wrong with test queries that are to be stored with a service.
+
+    Args:
+        queries: All of them.
+        generations: Those of the service.
+        known: What is stored already, which may be of generations that are deleted by now.
+    """
     kinds = {name: one.kind for each in generations for name, one in each.definition.endpoints.items()}
     found = []
     for at, query in enumerate(queries):
+        if query in known:
+            continue
         kind = kinds.get(query.endpoint)
         if kind is None:
             close = errors.did_you_mean(query.endpoint, kinds)

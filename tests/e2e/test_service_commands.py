@@ -90,6 +90,7 @@ def test_a_function_of_a_script_becomes_a_service(server: Server, tmp_path: Path
     assert server.ask("/api/v1/services/roots/endpoints/root", {"x": 16}).json["result"] == 4.0
     command(server, "test", "add", "roots", "root", "--data", '{"x": 25}', "--expect")
     assert "1 of 1 test queries passed" in command(server, "test", "roots")
+    assert "has 0 test queries" in command(server, "test", "remove", "roots", "1")
 
 
 @pytest.mark.parametrize(

@@ -397,9 +397,9 @@ def _query(query: Query) -> Mapping[str, Any]:
 
 
 async def _queries_to_store(request: web.Request) -> Sequence[Query]:
-    standing = request.app[SERVICES].standing(request.match_info["service"])
-    queries = _read_queries(await read_object(request))
-    found = complaints(queries, standing.generations)
+    name = request.match_info["service"]
+    queries, standing = _read_queries(await read_object(request)), request.app[SERVICES].standing(name)
+    found = complaints(queries, standing.generations, known=await request.app[DEPLOYER].queries(name))
     if found:
         raise errors.InvalidInput(found)
     return queries
