@@ -19,6 +19,9 @@ class NoIndexes:
     async def ensure(self, generation):
         pass
 
+    async def check_files(self, generation):
+        pass
+
 
 @pytest.fixture
 def store():
