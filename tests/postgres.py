@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -10,9 +11,14 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from deepaas_core.stores import migrations
+from deepaas_core.stores.database import Database
 
 #: Set where nothing may be skipped.
 REQUIRED = "TESTS_REQUIRE_POSTGRESQL"
@@ -34,6 +40,7 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path):
         self._programs, self._folder = programs, folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._templates: set[str] = set()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -73,6 +80,18 @@ class Postgres:
         self._run("psql", "-h", "127.0.0.1", "-U", "tests", "-c", f'CREATE DATABASE "{name}"', "postgres")
         return self.url(name)
 
+    def with_tables(self, chain: migrations.Chain = migrations.RECORDS) -> str:
+        """A new database that has its tables already: they are made once, which takes ten times as long as a copy."""
+        template = f"with_{chain.folder}"
+        if template not in self._templates:
+            with ThreadPoolExecutor(1) as aside:  # the test's own thread may be within an event loop
+                aside.submit(asyncio.run, _make_tables(self.new_database(template), chain)).result()
+            self._templates.add(template)
+        name = uuid.uuid4().hex
+        statement = f'CREATE DATABASE "{name}" TEMPLATE "{template}"'
+        self._run("psql", "-h", "127.0.0.1", "-U", "tests", "-c", statement, "postgres")
+        return self.url(name)
+
     def _run(self, program: str, *arguments: str) -> None:
         done = self._try(program, *arguments)
         assert done.returncode == 0, done.stderr.decode()
@@ -86,6 +105,10 @@ class Postgres:
             env={"PGPORT": str(self.port), "PATH": os.environ["PATH"]},
             **self._as,
         )
+
+
+async def _make_tables(url: str, chain: migrations.Chain) -> None:
+    await (await Database.open(url, Path(), chain)).close()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What every place that keeps the executions of automations promises."""
 
 import asyncio
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -99,6 +98,6 @@ class TestSqlite(AutomationStoreContract):
 class TestPostgresql(AutomationStoreContract):
     @pytest.fixture
     async def store(self, postgres, tmp_path):
-        database = await Database.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        database = await Database.open(postgres.with_tables(), tmp_path)
         yield SqlAutomationStore(database)
         await database.close()

@@ -214,7 +214,7 @@ class TestSqlite(PredictionStoreContract):
 class TestPostgresql(PredictionStoreContract):
     @pytest.fixture
     async def store(self, postgres, tmp_path):
-        store = opened(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        store = opened(postgres.with_tables(migrations.PREDICTIONS), tmp_path)
         yield store
         await store.close()
 

@@ -217,6 +217,6 @@ class TestSqlite(ServiceStoreContract):
 class TestPostgresql(ServiceStoreContract):
     @pytest.fixture
     async def store(self, postgres, tmp_path):
-        database = await Database.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        database = await Database.open(postgres.with_tables(), tmp_path)
         yield SqlServiceStore(database)
         await database.close()

@@ -9,7 +9,6 @@ import pkgutil
 import signal
 import sqlite3
 import stat
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -245,7 +244,7 @@ class TestMemory(RunStoreContract):
 class TestPostgresql(RunStoreContract):
     @pytest.fixture
     async def store(self, postgres, tmp_path):
-        database = await Database.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        database = await Database.open(postgres.with_tables(), tmp_path)
         store = SqlRunStore(database)
         yield store
         await database.close()

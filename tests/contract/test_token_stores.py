@@ -129,6 +129,6 @@ class TestSqlite(TokenStoreContract):
 class TestPostgresql(TokenStoreContract):
     @pytest.fixture
     async def store(self, postgres, tmp_path):
-        database = await Database.open(postgres.new_database(uuid.uuid4().hex), tmp_path)
+        database = await Database.open(postgres.with_tables(), tmp_path)
         yield SqlTokenStore(database)
         await database.close()

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+import pytest_asyncio
 
 from tests.services import packed
 
@@ -137,6 +138,12 @@ async def publish(client, definition: str = DATA, cards: str = CARDS):
     return await client.post(f"{SERVICE}/generations", data=data, headers={"Content-Type": "application/zip"})
 
 
+async def published(client, *given, **more) -> str:
+    answer = await publish(client, *given, **more)
+    assert answer.status == 201, await answer.text()
+    return (await answer.json())["version"]
+
+
 async def deploy(client, version: str = "v1") -> dict:
     rollout = await (await client.put(f"{SERVICE}/deployment", json={"version": version})).json()
     while rollout["state"] not in ("live", "failed"):
@@ -145,16 +152,16 @@ async def deploy(client, version: str = "v1") -> dict:
     return rollout
 
 
-@pytest.fixture
-async def client(serve, tmp_path):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(serve_all, tmp_path_factory):
     """A server on which the lookups and queries are live."""
-    return await started(serve, tmp_path, DATA)
+    return await started(serve_all, tmp_path_factory.mktemp("data"), DATA)
 
 
-@pytest.fixture
-async def predicting(serve, tmp_path):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def predicting(serve_all, tmp_path_factory):
     """A server on which the predictions are live."""
-    return await started(serve, tmp_path, PREDICTIONS)
+    return await started(serve_all, tmp_path_factory.mktemp("predicting"), PREDICTIONS)
 
 
 async def started(serve, tmp_path, definition: str):
@@ -167,9 +174,7 @@ async def started(serve, tmp_path, definition: str):
     settings = tmp_path / "settings.toml"
     settings.write_text(f'[connection.warehouse]\nurl = "sqlite+aiosqlite:///{tmp_path}/warehouse.db"\n')
     client = await serve("--config", str(settings))
-    published = await publish(client, definition)
-    assert published.status == 201, await published.text()
-    rollout = await deploy(client)
+    rollout = await deploy(client, await published(client, definition))
     assert rollout["state"] == "live", str(rollout)
     return client
 
@@ -362,23 +367,21 @@ async def test_what_cannot_become_an_input_is_told_when_it_is_published(predicti
     ],
 )
 async def test_a_table_that_is_not_there_keeps_a_generation_from_going_live(predicting, change, reason):
-    assert (await publish(predicting, PREDICTIONS.replace(*change))).status == 201
-    rollout = await deploy(predicting, "v2")
+    rollout = await deploy(predicting, await published(predicting, PREDICTIONS.replace(*change)))
     assert rollout["state"] == "failed"
     assert reason in rollout["reason"]
 
 
 async def test_a_connection_that_the_server_does_not_have_keeps_a_generation_from_going_live(client):
-    assert (await publish(client, DATA.replace('"warehouse"', '"nowhere"'))).status == 201
-    rollout = await deploy(client, "v2")
+    rollout = await deploy(client, await published(client, DATA.replace('"warehouse"', '"nowhere"')))
     assert rollout["state"] == "failed"
     assert "no connection 'nowhere'" in rollout["reason"]
     assert (await ask(client, "cards/lookup", {"card_id": "C1"}))["generation"] == "v1"
 
 
 async def test_a_generation_looks_into_its_own_data(client):
-    assert (await publish(client, cards=CARDS.replace("700", "1400").replace("C1", "C8"))).status == 201
-    new = await client.post(f"{SERVICE}/generations/v2/endpoints/cards/lookup", json={"card_id": "C8"})
+    version = await published(client, cards=CARDS.replace("700", "1400").replace("C1", "C8"))
+    new = await client.post(f"{SERVICE}/generations/{version}/endpoints/cards/lookup", json={"card_id": "C8"})
     assert (await new.json())["rows"][0]["score"] == 1400
     assert (await ask(client, "cards/lookup", {"card_id": "C1"}))["rows"][0]["score"] == 700
 
