@@ -81,7 +81,7 @@ def test_what_goes_wrong_is_told_as_by_one_process(several: Server):
     for _ in range(4):
         failed = several.predict("echo", "bad")
         assert (failed.status, failed.json["type"]) == (500, "/problems/model-failure")
-    path = "/api/v1/models/echo/predict/data?wait_s=1.5"
+    path = "/api/v1/models/echo/predict/data?wait_s=1"
     assert several.ask(path, 1, X_Timeout_S="0.1").json["type"] == "/problems/model-timeout"
     until(lambda: several.ask("/readyz").status == 200)
     with concurrent.futures.ThreadPoolExecutor(12) as threads:
@@ -179,11 +179,11 @@ def test_a_killed_http_process_is_replaced_and_refuses_nobody(doomed: Server):
     assert counted(doomed) == 2 * MANY
 
 
-def test_readiness_follows_the_model_in_all(doomed: Server):
-    worker = doomed.predict("echo", 1).json["prediction"][1]
+def test_readiness_follows_the_model_in_all(several: Server):
+    worker = several.predict("echo", 1).json["prediction"][1]
     os.kill(worker, signal.SIGKILL)
-    until(lambda: all(doomed.ask("/readyz").status == 200 for _ in range(8)))
-    assert doomed.predict("echo", 1).json["prediction"][1] != worker
+    until(lambda: all(several.ask("/readyz").status == 200 for _ in range(8)))
+    assert several.predict("echo", 1).json["prediction"][1] != worker
 
 
 def test_nothing_is_left_when_the_main_process_is_killed(doomed: Server):
@@ -201,7 +201,7 @@ def _lives(process: psutil.Process) -> bool:
 def test_the_end_waits_for_what_is_in_flight(doomed: Server):
     family = doomed.children()
     with concurrent.futures.ThreadPoolExecutor() as threads:
-        asked = [threads.submit(doomed.ask, "/api/v1/models/echo/predict/data?wait_s=2", 1) for _ in range(3)]
+        asked = [threads.submit(doomed.ask, "/api/v1/models/echo/predict/data?wait_s=1", 1) for _ in range(3)]
         until(lambda: doomed.metrics().value("model_queue_length", model="echo") == 2)
         assert doomed.stop() == 0
         assert {future.result().status for future in asked} == {200}
