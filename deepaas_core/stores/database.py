@@ -128,7 +128,9 @@ class Database:
             async with self._engine.begin() as connection:
                 yield connection
         except _unreachable() as error:
-            raise StoreUnavailable(f"The database cannot be used: {_reason(error)}") from error
+            # Who calls need not know where the database server is.
+            reason = "its server cannot be reached" if isinstance(error, OSError) else _reason(error)
+            raise StoreUnavailable(f"The database cannot be used: {reason}.") from error
 
     async def put(self, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Insert a row, or change the one of this key, in a transaction of its own."""
