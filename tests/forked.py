@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import IO, Any
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["deepaas_core.app", "deepaas_core.cli.serve", "tests.forked"])
+_processes.set_forkserver_preload(
+    [
+        *("deepaas_core.app", "deepaas_core.cli.serve", "deepaas_core.web.app", "deepaas_core.web.processes"),
+        *("aiosqlite", "asyncpg", "sqlalchemy.dialects.postgresql.asyncpg", "uvloop", "tests.forked"),
+    ]
+)
 
 
 class Forked:

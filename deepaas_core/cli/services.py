@@ -15,23 +15,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from rich.markup import escape
 from rich.table import Table
 
-from deepaas_core import app
 from deepaas_core.cli.exits import Exit
 from deepaas_core.cli.server import Refused, Server, call_arguments, in_path, talk, value
 from deepaas_core.cli.showing import duration
 from deepaas_core.cli.terminal import Terminal, harmless, harmless_log
 from deepaas_core.domain.deployment import percent, shown_shares
-from deepaas_core.domain.rehearsal import Outcome
 from deepaas_core.errors import SettingsError
-from deepaas_core.publishing import archive, definition
-from deepaas_core.publishing.staging import stage_script
-from deepaas_core.settings import Settings
+from deepaas_core.publishing import archive
+
+if TYPE_CHECKING:
+    from deepaas_core.app import Tried
+    from deepaas_core.domain.rehearsal import Outcome
 
 LOOK_EVERY_S = 0.2
 _SCRIPTS = (".py", ".R", ".r")
@@ -45,7 +45,7 @@ def publish(given: argparse.Namespace) -> int:
     folder = Path(given.folder or ".")
     if not folder.is_dir():
         raise SettingsError(f"There is no folder {folder}.")
-    name = given.name or definition.read(folder).name
+    name = given.name or _named(folder)
 
     async def ask(server: Server) -> int:
         generation = await _publish(server, folder, name, given, given.version, given.unique)
@@ -70,7 +70,7 @@ def deploy(given: argparse.Namespace) -> int:
             return _try_out(given, folder)
         if folder is not None and given.version is not None:
             raise SettingsError("A version is only given for a service that is published already.")
-        name = given.what if folder is None else given.name or definition.read(folder).name
+        name = given.what if folder is None else given.name or _named(folder)
 
         async def ask(server: Server) -> int:
             version = given.version
@@ -271,7 +271,7 @@ def infrastructures(given: argparse.Namespace) -> int:
 def test(given: argparse.Namespace) -> int:
     """Ask test queries."""
     if _is_folder(given.what):
-        tried = asyncio.run(app.try_out(Settings.load(environ=os.environ), Path(given.what)))
+        tried = _tried(Path(given.what))
         return _judge(given, "draft", [_plain(outcome) for outcome in tried.outcomes])
     of = f"/generations/{in_path(given.version)}" if given.version else ""
 
@@ -413,7 +413,21 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-# How they do it.
+# How they do it. What only some of them need is loaded where they do: most only talk to a server.
+
+
+def _named(folder: Path) -> str:
+    """The name of a folder's service."""
+    from deepaas_core.publishing import definition
+
+    return definition.read(folder).name
+
+
+def _tried(folder: Path, arguments: Mapping[str, Any] | None = None) -> Tried:
+    from deepaas_core import app
+    from deepaas_core.settings import Settings
+
+    return asyncio.run(app.try_out(Settings.load(environ=os.environ), folder, arguments))
 
 
 def _draft(given: argparse.Namespace, stack: ExitStack) -> Path | None:
@@ -423,6 +437,8 @@ def _draft(given: argparse.Namespace, stack: ExitStack) -> Path | None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepaas-core-"))) / "service"
         workers = {"count": given.workers, "timeout_s": given.timeout}
         told = {name: number for name, number in workers.items() if number is not None}
+        from deepaas_core.publishing.staging import stage_script  # loads the grammar, as below
+
         stage_script(Path(script).expanduser(), function, given.name or Path(script).stem, told, folder)
         return folder
     if given.workers is not None or given.timeout is not None:
@@ -456,7 +472,7 @@ def _try_out(given: argparse.Namespace, folder: Path | None) -> int:
     if folder is None:
         raise SettingsError("--dry-run is for a folder or a function.")
     arguments = call_arguments(given.arg)
-    tried = asyncio.run(app.try_out(Settings.load(environ=os.environ), folder, arguments))
+    tried = _tried(folder, arguments)
     outcomes = [_plain(outcome) for outcome in tried.outcomes]
     if given.json:
         print(json.dumps({"start_s": tried.start_s, "memory_bytes": tried.memory_bytes, "outcomes": outcomes}))

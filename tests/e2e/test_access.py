@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def test_a_token_that_was_printed_outlives_a_kill(server: Server):
 @pytest.fixture
 def two(tmp_path: Path, postgres) -> Iterator[list[Server]]:
     """Two servers on one database."""
-    url, servers = postgres.new_database(uuid.uuid4().hex), []
+    url, servers = postgres.with_tables(), []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         servers.append(Server(tmp_path / name))

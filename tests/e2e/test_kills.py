@@ -24,7 +24,7 @@ import pytest
 
 from tests.e2e.server import Server, until
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "2"))
 SEED = int(os.environ.get("SEED", str(time.time_ns())))
 #: So many promises between two kills, so that the queue is worked off by and by.
 PROMISES = 6
@@ -205,7 +205,7 @@ def folders(server: Server) -> set[str]:
 
 
 def test_every_promise_of_two_servers_on_one_database_outlives_every_kill(servers, chance, tmp_path, postgres):
-    url = postgres.new_database(uuid.uuid4().hex)
+    url = postgres.with_tables()
     path = tmp_path / "executed"
     client = Client(servers, path, chance)
     kill_often(servers, client, chance, "--store-url", url)

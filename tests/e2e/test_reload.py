@@ -60,7 +60,7 @@ def test_a_mistake_at_the_start_is_mended_by_an_edit_and_a_hanging_import_by_the
     until(lambda: "watching source" in server.log)
     assert server.ask("/readyz").status == 503
     write(module, "'second'")
-    until(lambda: said(server)[0] == "second")
+    until(lambda: said(server)[0] == "second" and "source edited" in server.log)  # a restart may come before that
     module.write_text("import time\ntime.sleep(600)\n")
     until(lambda: server.log.count("source edited") == 2)
     write(module, "'third'")

@@ -7,7 +7,6 @@ import random
 import threading
 import time
 import urllib.error
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -182,19 +181,17 @@ def test_no_request_is_lost_or_misled_by_switches_rollbacks_and_bad_generations(
     until(lambda: call(server) == ("v1", 1))
     load = Load(server, 3)
     try:
-        for _ in range(2):
-            assert deploy(server, v2=1)["state"] == "live"
-            assert deploy(server, v3=1)["state"] == "failed"
-            assert deploy(server, v1=0.3, v2=0.7)["state"] == "live"
-            assert deploy(server, v4=1)["state"] == "failed"
-            assert settled(server, server.ask(f"{SERVICE}/rollback", {}))["state"] == "live"
-            time.sleep(0.8)  # what is not live is stopped meanwhile
-            assert deploy(server, v1=1)["state"] == "live"
+        assert deploy(server, v2=1)["state"] == "live"
+        assert deploy(server, v3=1)["state"] == "failed"
+        assert deploy(server, v1=0.3, v2=0.7)["state"] == "live"
+        assert deploy(server, v4=1)["state"] == "failed"
+        assert settled(server, server.ask(f"{SERVICE}/rollback", {}))["state"] == "live"
+        time.sleep(0.8)  # what is not live is stopped meanwhile
+        assert deploy(server, v1=1)["state"] == "live"
     finally:
         load.stop()
     assert load.failures == []
     assert set(load.answers) == {("v1", 1), ("v2", 2)}
-    assert sum(load.answers.values()) > 200
 
 
 @pytest.mark.slow
@@ -241,7 +238,7 @@ def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 def test_servers_on_one_database_follow_one_another(new_server: Callable[..., Server], postgres: Any, tmp_path: Path):
-    shared = "--store-url", postgres.new_database(uuid.uuid4().hex), "--services-archives-dir", str(tmp_path / "shared")
+    shared = "--store-url", postgres.with_tables(), "--services-archives-dir", str(tmp_path / "shared")
     one, other = new_server("one", *shared), new_server("other", *shared)
     publish(one, answering(1))
     deploy(one, v1=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -44,7 +43,7 @@ MODEL = """
 
 @pytest.fixture
 def url(postgres) -> str:
-    return postgres.new_database(uuid.uuid4().hex)
+    return postgres.with_tables()
 
 
 @pytest.fixture
