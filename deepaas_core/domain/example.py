@@ -48,7 +48,7 @@ def example_of(
 
 def sent_to(endpoint: Endpoint) -> tuple[Feature, ...]:
     """What a row is sent with: the inputs that are not fetched, and the keys by which the others are."""
-    fetched = {name for enrichment in endpoint.enrichments for name in enrichment.columns}
+    fetched = set(endpoint.fetched)
     inputs = tuple(feature for feature in endpoint.inputs if feature.name not in fetched)
     known = fetched | {feature.name for feature in inputs}
     keys = {

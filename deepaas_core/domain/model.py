@@ -120,6 +120,9 @@ class Problem:
     reason: str
 
 
+_NONE = Arguments()
+
+
 @dataclass(frozen=True)
 class Model:
     """The typed view of a plugin.
@@ -142,6 +145,10 @@ class Model:
     response: tuple[Argument, ...] | None = None
     warnings: tuple[str, ...] = ()
     python: str = ""
+
+    def arguments_of(self, capability: Capability) -> Arguments:
+        """The arguments of a function; none if nothing is known of them."""
+        return self.arguments.get(capability, _NONE)
 
     @property
     def name(self) -> str:

@@ -32,6 +32,11 @@ class EndpointKind(StrEnum):
     LOOKUP = "lookup"
     SQL = "sql"
 
+    @property
+    def takes_rows(self) -> bool:
+        """Whether it answers rows; the others answer arguments."""
+        return self in (EndpointKind.PREDICTION, EndpointKind.LOOKUP)
+
 
 class FeatureType(StrEnum):
     """What one value of a row is.
@@ -124,6 +129,11 @@ class Endpoint:
     def keys(self) -> frozenset[str]:
         """The names in a row by which its enrichments search."""
         return frozenset(name for enrichment in self.enrichments for name in enrichment.keys)
+
+    @property
+    def fetched(self) -> tuple[str, ...]:
+        """The names under which its enrichments put into a row what they find."""
+        return tuple(dict.fromkeys(name for enrichment in self.enrichments for name in enrichment.columns))
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,11 @@ class Silence:
         self._seen: dict[str, tuple[Hashable, float]] = {}
         self._last_look_s = float("-inf")
 
+    @classmethod
+    def watched(cls, lease_s: float, every_s: float) -> Silence:
+        """What an observer sees who looks so often; a few looks may fail, and half a lease may pass without one."""
+        return cls(lease_s, max(lease_s / 2, 3 * every_s))
+
     def look(self, now_s: float, signs: Mapping[str, Hashable]) -> set[str]:
         """Look at all of them.
 

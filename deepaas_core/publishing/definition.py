@@ -310,7 +310,7 @@ class _Reader:
         endpoint = endpoints.get(query.endpoint)
         if endpoint is None:  # there is more to say of that than of this
             return query
-        if endpoint.kind in (EndpointKind.PREDICTION, EndpointKind.LOOKUP):
+        if endpoint.kind.takes_rows:
             self._check_rows(query, endpoint, place)
         elif query.rows is not None:
             self._complain((*place, "rows"), "Only a prediction and a lookup take rows; this takes `arguments`.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from deepaas_core import errors
@@ -11,6 +10,7 @@ from deepaas_core.domain.enrichment import Enriched, pointer_to
 from deepaas_core.domain.service import Endpoint
 from deepaas_core.domain.sql_query import SqlQuery, Table, for_database
 from deepaas_core.serving.enricher import Enricher
+from deepaas_core.serving.once import once_of_each
 from deepaas_core.serving.services import Live
 
 
@@ -24,7 +24,6 @@ async def look_up(enricher: Enricher, live: Live, endpoint: Endpoint, rows: Sequ
         DeepaasError: See ``Enricher.enrich``.
     """
     names = {name: None for enrichment in endpoint.enrichments for name in enrichment.keys}
-    fetched = [name for enrichment in endpoint.enrichments for name in enrichment.columns]
     wrong = {at: issues for at, row in enumerate(rows) if (issues := _issues(row, names))}
     enriched = await enricher.enrich(
         live.kept.generation, endpoint.enrichments, [{} if at in wrong else row for at, row in enumerate(rows)]
@@ -33,7 +32,7 @@ async def look_up(enricher: Enricher, live: Live, endpoint: Endpoint, rows: Sequ
         enriched.ignored.pop(at, None)
         enriched.leave_out(at, errors.InvalidInput(issues))
     enriched.records = [
-        None if record is None else {name: record[name] for name in fetched} for record in enriched.records
+        None if record is None else {name: record[name] for name in endpoint.fetched} for record in enriched.records
     ]
     return enriched
 
@@ -60,26 +59,13 @@ async def run_query(enricher: Enricher, endpoint: Endpoint, values: Mapping[str,
         InvalidInput: It does not fit.
         DeepaasError: See ``datasets.base.Datasets.query``.
     """
-    query = _query_of(_Key(endpoint))
+    query = _query_of(endpoint)
     return await enricher.datasets.query(query, for_database(query.parameters, query.parameters.load(values)))
 
 
-class _Key:
-    """An endpoint as a key: the same only if it is the same object."""
-
-    def __init__(self, endpoint: Endpoint):
-        self.endpoint = endpoint
-
-    def __hash__(self) -> int:
-        return id(self.endpoint)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.endpoint is self.endpoint
-
-
-@lru_cache(maxsize=512)
-def _query_of(key: _Key) -> SqlQuery:
-    return SqlQuery.from_options(key.endpoint.options)
+@once_of_each(512)
+def _query_of(endpoint: Endpoint) -> SqlQuery:
+    return SqlQuery.from_options(endpoint.options)
 
 
 def rows_of(enriched: Enriched, refused: Mapping[int, Any]) -> list[Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from deepaas_core import errors
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability
 from deepaas_core.domain.service import EndpointKind, Query
 from deepaas_core.executors.base import Call
@@ -18,7 +17,7 @@ from deepaas_core.serving.answering import look_up, rows_of, run_query, table_of
 from deepaas_core.serving.enricher import Enricher
 from deepaas_core.serving.enriching import scorer_of
 from deepaas_core.serving.predictor import Predictor
-from deepaas_core.serving.rehearsing import NEED_ROWS, Ask
+from deepaas_core.serving.rehearsing import Ask
 from deepaas_core.serving.scoring import refuse_whole
 from deepaas_core.serving.services import Live
 
@@ -29,7 +28,7 @@ def asking(predictor: Predictor, enricher: Enricher) -> Ask:
     async def ask(live: Live, query: Query) -> Any:
         arguments = dict(query.arguments)
         endpoint = live.endpoint(query.endpoint)
-        if endpoint.kind in NEED_ROWS and not query.rows:
+        if endpoint.kind.takes_rows and not query.rows:
             raise errors.InvalidInput([errors.Issue("/rows", f"A {endpoint.kind} is tested with rows.")])
         if endpoint.kind is EndpointKind.LOOKUP:
             enriched = await look_up(enricher, live, endpoint, query.rows or ())
@@ -48,7 +47,7 @@ def asking(predictor: Predictor, enricher: Enricher) -> Ask:
             )
             refuse_whole(portion.refused)
             return orjson.loads(portion.body)
-        values = model.arguments.get(Capability.PREDICT, Arguments()).load_exact(arguments)
+        values = model.arguments_of(Capability.PREDICT).load_exact(arguments)
         prediction = await predictor.predict(model, Call(Capability.PREDICT, values))
         if prediction.pieces is not None:
             prediction.pieces.close()

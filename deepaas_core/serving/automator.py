@@ -190,7 +190,7 @@ class Automator:
         self._deployer, self._workshop, self._trainer = deployer, workshop, trainer
         self._catalog, self._predictions, self._scratch = catalog, predictions, scratch
         self._server, self._clock = server, clock
-        self._silence = Silence(lease_s, max(lease_s / 2, 3 * LOOK_EVERY_S))
+        self._silence = Silence.watched(lease_s, LOOK_EVERY_S)
         self._going: dict[str, asyncio.Task[None]] = {}
         self._done_at: dict[tuple[str, str, str], datetime] = {}
         self._answered: set[tuple[str, str, str]] = set()

@@ -348,10 +348,7 @@ class Deployer:
             ServiceNotFound, GenerationNotFound: There is none.
             GenerationFailed: It cannot be built, with the reason.
         """
-        building = _task(self._stage.build(self._generation(service, version)))
-        self._tasks.add(building)
-        building.add_done_callback(self._tasks.discard)
-        await asyncio.shield(building)
+        await asyncio.shield(self._go(self._stage.build(self._generation(service, version))))
 
     async def build_log(self, service: str, version: str) -> str:
         """What was said when a generation's environment was built here, at most the last MiB; empty if nothing was.
@@ -537,7 +534,7 @@ class Deployer:
             lease_s: Seconds without a sign of life after which one is taken for lost.
         """
         pause_s = min(MIND_EVERY_S, lease_s / 4)
-        silence = Silence(lease_s, max(lease_s / 2, 3 * pause_s))
+        silence = Silence.watched(lease_s, pause_s)
         while True:
             try:
                 theirs = {one.id: one for one in await self._store.open_rollouts() if one.server != self._server}
@@ -573,10 +570,11 @@ class Deployer:
         except Exception as error:  # there is a next time to tidy up
             log.warning("archives cannot be tidied up", extra={"reason": str(error)})
 
-    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+    def _go(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = _task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _nobody(*_: str) -> None:

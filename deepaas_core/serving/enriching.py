@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 from deepaas_core import errors
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.enrichment import Enriched, Ignored
 from deepaas_core.domain.features import Checked, pointer
 from deepaas_core.domain.model import Capability, Model
@@ -18,8 +17,6 @@ from deepaas_core.serving.enricher import Enricher
 from deepaas_core.serving.predictor import Predictor
 from deepaas_core.serving.scoring import Portion, Scorer, Witness
 from deepaas_core.serving.services import Live
-
-_NO_ARGUMENTS = Arguments()
 
 
 def scorer_of(
@@ -63,9 +60,9 @@ class EnrichingScorer(Scorer):
         self._enricher, self._generation = enricher, live.kept.generation
         self._enrichments = endpoint.enrichments
         self._last: tuple[Sequence[Any], Checked] | None = None
-        arguments = model.arguments.get(Capability.PREDICT) or _NO_ARGUMENTS
+        arguments = model.arguments_of(Capability.PREDICT)
         self._sources = {pointer(name): each.dataset for each in self._enrichments for name in each.columns}
-        self._fetched = list(dict.fromkeys(name for each in self._enrichments for name in each.columns))
+        self._fetched = endpoint.fetched
         takes_rows = not endpoint.inputs and (arguments.any_other or arguments.keys().isdisjoint(self._fetched))
         #: Keys that the model does not know: what was fetched takes their place.
         self._replaced = frozenset() if takes_rows else endpoint.keys - {*self.checker.names, *arguments}

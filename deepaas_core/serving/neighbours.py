@@ -36,7 +36,7 @@ class Neighbours:
 
     async def mind(self) -> None:
         """End in the record, from now on, what went on on machines that are lost."""
-        silence = Silence(self._lease_s, max(self._lease_s / 2, 3 * SIGN_EVERY_S))
+        silence = Silence.watched(self._lease_s, SIGN_EVERY_S)
         while True:
             try:
                 await self._look(silence)

@@ -12,7 +12,6 @@ from typing import Any
 
 from deepaas_core import errors
 from deepaas_core.domain.argument import Argument
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call, Result
@@ -73,7 +72,7 @@ class Predictor:
         Raises:
             InvalidInput: They refuse them.
         """
-        arguments = model.arguments.get(hook, Arguments())
+        arguments = model.arguments_of(hook)
         if not any(_is_up_to_the_model(arguments[key]) for key in values if key in arguments):
             return
         call = Call(hook, values, payload={"form": "arguments"}, timeout_s=LOOK_S)

@@ -10,13 +10,11 @@ from typing import Any
 from deepaas_core import errors
 from deepaas_core.domain.deployment import Generation
 from deepaas_core.domain.rehearsal import Outcome, difference
-from deepaas_core.domain.service import EndpointKind, Query, Service
+from deepaas_core.domain.service import Query, Service
 from deepaas_core.serving.services import Live, Services
 
 log = logging.getLogger(__name__)
 
-#: Endpoints that answer nothing if they are asked without rows.
-NEED_ROWS = (EndpointKind.PREDICTION, EndpointKind.LOOKUP)
 #: Asks a generation as a real call would; gives the rows of a prediction or the value of a function.
 Ask = Callable[[Live, Query], Awaitable[Any]]
 
@@ -83,7 +81,7 @@ def complaints(
         if kind is None:
             close = errors.did_you_mean(query.endpoint, kinds)
             found.append(errors.Issue(f"/queries/{at}/endpoint", f"No generation has an endpoint of this name.{close}"))
-        elif kind in NEED_ROWS and not query.rows:
+        elif kind.takes_rows and not query.rows:
             found.append(errors.Issue(f"/queries/{at}/rows", f"A {kind} is tested with rows."))
     return found
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -21,6 +20,7 @@ from deepaas_core.domain.loose import LooseChecker
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.service import Endpoint
 from deepaas_core.executors.base import Call
+from deepaas_core.serving.once import once_of_each
 from deepaas_core.serving.predictor import Predictor
 
 #: Rows that are checked at once in the loop of the server; more, and pictures, are checked on a thread.
@@ -33,7 +33,6 @@ FIRST_ROWS, GOOD_CALL_S = 50, 0.5
 MAX_ISSUES = 100
 
 _RECORDS = {"form": "records"}
-_NO_ARGUMENTS = Arguments()
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Scorer:
         timeout_s: float | None = None,
         witness: Witness | None = None,
     ):
-        self.checker = _checker_of(_Pair(endpoint, model.arguments.get(Capability.PREDICT) or _NO_ARGUMENTS))
+        self.checker = _checker_of(endpoint, model.arguments_of(Capability.PREDICT))
         self._predictor, self._model = predictor, model
         self._values, self._timeout_s = values, timeout_s
         self._witness, self._taken = witness, 0
@@ -272,23 +271,9 @@ def refuse_whole(refused: Mapping[int, errors.DeepaasError], where: str = "/rows
         raise error
 
 
-@dataclass(frozen=True, eq=False)
-class _Pair:
-    """An endpoint and a function's arguments as a key: the same only if both are the same objects."""
-
-    endpoint: Endpoint
-    arguments: Arguments
-
-    def __hash__(self) -> int:
-        return hash((id(self.endpoint), id(self.arguments)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Pair) and other.endpoint is self.endpoint and other.arguments is self.arguments
-
-
-@lru_cache(maxsize=512)
-def _checker_of(pair: _Pair) -> Checker | LooseChecker:
-    if not pair.endpoint.inputs:
-        return LooseChecker(pair.arguments)
-    has_default = {key for key, argument in pair.arguments.items() if argument.has_default or argument.computed_default}
-    return Checker(pair.endpoint.inputs, has_default)
+@once_of_each(512)
+def _checker_of(endpoint: Endpoint, arguments: Arguments) -> Checker | LooseChecker:
+    if not endpoint.inputs:
+        return LooseChecker(arguments)
+    has_default = {key for key, argument in arguments.items() if argument.has_default or argument.computed_default}
+    return Checker(endpoint.inputs, has_default)

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 from deepaas_core.domain import kept_arguments
 from deepaas_core.domain.access import ALL_NAMES, Names
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.reports import Condition, Said
 from deepaas_core.domain.retention import Retention
@@ -182,7 +181,7 @@ class Trainer:
             raise CapabilityMissing(model.name, Capability.TRAIN.function)
         if resume and not old.state.over:
             raise Conflict(f"Training run {old.id} still goes on; cancel it before another one goes on from its model.")
-        arguments = model.arguments.get(Capability.TRAIN, Arguments())
+        arguments = model.arguments_of(Capability.TRAIN)
         taken_over = set(arguments) & set(old.arguments) - set(changes)
         if resume or any(kept_arguments.is_file(arguments[key]) for key in taken_over):
             await self.at_hand(old.id)
@@ -441,7 +440,7 @@ class Trainer:
         return run.process is None and self._processes.waits(run.id)
 
     async def _start(self, model: Model, values: Mapping[str, Any], resume: Path | None = None, **more: Any) -> Run:
-        arguments = model.arguments.get(Capability.TRAIN, Arguments())
+        arguments = model.arguments_of(Capability.TRAIN)
         shown = kept_arguments.shown(values, arguments)
         place = replace(self._place, anywhere=self._ledger.shared and resume is None and shown == values)
         run = Run.queued(model.name, model.version, shown, self._clock(), place=place, **more)

@@ -19,7 +19,6 @@ from aiohttp.http import SERVER_SOFTWARE, RawRequestMessage
 from multidict import istr
 
 from deepaas_core.domain.access import Right
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.prediction_log import LogRules
 from deepaas_core.executors.base import Call
@@ -154,7 +153,7 @@ class Express:
             rules = self._recorder.rules(entry.name)
             if rules is not None and rules.durable:  # its answers wait
                 continue
-            arguments = model.arguments.get(Capability.PREDICT_DATA, Arguments())
+            arguments = model.arguments_of(Capability.PREDICT_DATA)
             if arguments.defaults is not None and not needs_headers(arguments):
                 path = self._route.replace("{model}", entry.name)
                 self._lanes[path] = _Lane(model, dict(arguments.defaults), rules)

@@ -116,7 +116,7 @@ async def read_call(request: web.Request, model: Model, capability: Capability, 
     Raises:
         InvalidRequest: One of its kinds, naming what is wrong.
     """
-    arguments = model.arguments.get(capability, Arguments())
+    arguments = model.arguments_of(capability)
     sent = await _gather(request, capability, arguments, folder, partial(request.app[PREDICTOR].lend, model.name))
     values = await _checked(request, arguments, sent)
     if capability is Capability.PREDICT_URL:
@@ -134,7 +134,7 @@ async def read_call(request: web.Request, model: Model, capability: Capability, 
 
 async def read_values(request: web.Request, model: Model, capability: Capability, folder: Folder) -> dict[str, Any]:
     """Read and check the arguments of a hook that takes no payload."""
-    arguments = model.arguments.get(capability, Arguments())
+    arguments = model.arguments_of(capability)
     return await _checked(request, arguments, await _gather(request, capability, arguments, folder))
 
 

@@ -14,7 +14,6 @@ from aiohttp import web
 from multidict import istr
 
 from deepaas_core import errors
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Model
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.domain.prediction_log import LogRules
@@ -35,7 +34,6 @@ MAX_CONTEXT_CHARS = 8192
 #: Rows that are noted in one go.
 AT_ONCE = 250
 CLIENT_GONE = 499
-_NO_ARGUMENTS = Arguments()
 
 
 class Recording:
@@ -92,7 +90,7 @@ class Recording:
             call, model = begun.call, begun.model
             self._started = min(self._started, begun.started)  # it may have been on the express lane first
             seen.generation = seen.generation or model.version
-            seen.arguments = arguments_of(model, call)
+            seen.arguments = model.arguments_of(call.hook)
             seen.inputs = spare(call, seen.rules.max_bytes)
             seen.size += size_of(seen.inputs)
 
@@ -190,7 +188,7 @@ def note_plain(recorder: Recorder, rules: LogRules, begun: Begun, prediction: Pr
     seen = Seen(rules, now - seconds, request, prediction.model, str(begun.call.hook), prediction.version)
     seen.token, seen.duration_s = begun.token, seconds
     seen.inputs, seen.output = spare(begun.call, rules.max_bytes), spared(prediction, rules)
-    seen.arguments = arguments_of(begun.model, begun.call)
+    seen.arguments = begun.model.arguments_of(begun.call.hook)
     seen.size = len(begun.call.body) + len(prediction.body)
     recorder.note(seen)
 
@@ -200,11 +198,6 @@ def spared(prediction: Prediction, rules: LogRules) -> Prediction | Left:
     if len(prediction.body) <= rules.max_bytes:
         return prediction
     return Left(len(prediction.body), {"content_type": prediction.media_type} if prediction.media_type else {})
-
-
-def arguments_of(model: Model, call: Call) -> Arguments:
-    """The arguments of the function that is called."""
-    return model.arguments.get(call.hook) or _NO_ARGUMENTS
 
 
 def size_of(inputs: Call | Left) -> int:

@@ -113,7 +113,7 @@ async def _train(alone: Alone, values: Mapping[str, Any]) -> str:
 
 
 def _values(method: str, argv: Sequence[str], alone: Alone) -> dict[str, Any]:
-    arguments = alone.model.arguments.get(_HOOKS[method], Arguments()) if method in _HOOKS else Arguments()
+    arguments = alone.model.arguments_of(_HOOKS[method]) if method in _HOOKS else Arguments()
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} {method}", description=METHODS[method])
     for argument in arguments.values():
         parser.add_argument(

@@ -74,7 +74,7 @@ async def _predict(alone: Alone, given: str, accept: str, *, address: bool) -> R
     """Ask the function for files or for addresses; a model without it may have ``predict`` with one place for it."""
     hook = Capability.PREDICT_URL if address else Capability.PREDICT_DATA
     if hook in alone.model.capabilities:
-        declared = alone.model.arguments.get(hook, Arguments())
+        declared = alone.model.arguments_of(hook)
         values = check(declared.values(), {"accept": accept} if "accept" in declared else {})
         if "accept" not in declared:
             values["accept"] = accept
@@ -83,7 +83,7 @@ async def _predict(alone: Alone, given: str, accept: str, *, address: bool) -> R
         kind = mimetypes.guess_type(given)[0] or "application/octet-stream"
         sent = {"form": "bytes", "filename": given, "content_type": kind}
         return await alone.call(hook, values, payload=sent, body=Path(given).read_bytes())
-    arguments = alone.model.arguments.get(Capability.PREDICT, Arguments())
+    arguments = alone.model.arguments_of(Capability.PREDICT)
     place = _only(arguments, Kind.URL if address else Kind.FILE)
     if Capability.PREDICT not in alone.model.capabilities or place is None:
         raise CapabilityMissing(alone.model.name, hook.function)

@@ -89,7 +89,7 @@ async def read_values(request: web.Request, model: Model, capability: Capability
     Raises:
         InvalidRequest: One of its kinds.
     """
-    return check(model.arguments.get(capability, Arguments()), await gather(request, folder))
+    return check(model.arguments_of(capability), await gather(request, folder))
 
 
 def check(arguments: Arguments, sent: Sent) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class _Document:
                 "get": _operation("Get the trainings of this model", "All trainings, oldest first", listed),
                 "post": {
                     **_operation("Train the model", "The training, which has been asked for", _ref("Training"), _BAD),
-                    "parameters": _parameters(model.arguments.get(Capability.TRAIN, Arguments())),
+                    "parameters": _parameters(model.arguments_of(Capability.TRAIN)),
                 },
             }
             uuid = [{"in": "path", "name": "uuid", "required": True, "type": "string"}]
@@ -108,7 +108,7 @@ class _Document:
             }
 
     def _predict(self, model: Model) -> dict[str, Any]:
-        arguments = model.arguments.get(Capability.PREDICT, Arguments())
+        arguments = model.arguments_of(Capability.PREDICT)
         operation = _operation("Make a prediction given the input data", "The prediction", self._answer(model), _BAD)
         operation["produces"] = _produced(arguments)
         operation["parameters"] = _parameters(arguments)

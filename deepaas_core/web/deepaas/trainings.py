@@ -104,7 +104,7 @@ def describe(run: Run, model: Model | None) -> dict[str, Any]:
         run: The training.
         model: What is trained, which knows its arguments by other names than requests do; None if it is not there.
     """
-    arguments = model.arguments.get(Capability.TRAIN, Arguments()) if model else Arguments()
+    arguments = model.arguments_of(Capability.TRAIN) if model else Arguments()
     names = {key: argument.name for key, argument in arguments.items()}
     document: dict[str, Any] = {
         "date": _local(run.created_at),

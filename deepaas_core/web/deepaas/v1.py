@@ -14,7 +14,6 @@ import orjson
 from aiohttp import web
 
 from deepaas_core import errors
-from deepaas_core.domain.arguments import Arguments
 from deepaas_core.domain.model import Capability, Model
 from deepaas_core.domain.training import RunState
 from deepaas_core.executors.base import Call
@@ -63,7 +62,7 @@ async def put_train(request: web.Request) -> web.StreamResponse:
     model, trainer = request.app[CATALOG].offering(request.match_info["model"], Capability.TRAIN), request.app[TRAINER]
     with Folder(request.app[SCRATCH]) as own:
         sent = await gather(request, own)
-        values = check(model.arguments.get(Capability.TRAIN, Arguments()), sent)
+        values = check(model.arguments_of(Capability.TRAIN), sent)
         await request.app[PREDICTOR].look_at(model, Capability.TRAIN, values)
         run = await trainer.start(model, values)
     run = await trainer.settled(run.id)
@@ -96,7 +95,7 @@ async def _call(request: web.Request, sent: Sent) -> tuple[Model, Call]:
             payload, body = {**payload, "path": file["filename"]}, b""
         else:
             payload, body = {**payload, "form": "bytes"}, Path(file["filename"]).read_bytes()
-    values = check(model.arguments.get(hook, Arguments()), sent)
+    values = check(model.arguments_of(hook), sent)
     for url in urls:
         await fetch.check(url, request.app[GUARD])
     return model, Call(hook, values, payload, body)

@@ -124,7 +124,7 @@ class ModelRoutes:
         self._spec.path(f"{API}/models/{self._segment}/serve", operations={"post": {**named, **serve}})
 
     def _arguments(self, capability: Capability, payload: str = "") -> Declared:
-        arguments = self._model.arguments.get(capability, Arguments())
+        arguments = self._model.arguments_of(capability)
         return Declared(arguments, convert(arguments, self._plugin), payload)
 
     def _get(self, suffix: str, capability: Capability, summary: str, ok: Json) -> None:
@@ -157,7 +157,7 @@ class ModelRoutes:
             "prediction": result,
         }
         ok = answer("The prediction.", members(envelope, ["model", "version", "prediction"]))
-        accept = self._model.arguments.get(capability, Arguments()).get("accept")
+        accept = self._model.arguments_of(capability).get("accept")
         for media_type in accept.choices if accept else ():
             if re.fullmatch(r"[\w.+-]+/[\w.+-]+", str(media_type), re.ASCII):
                 ok["content"].setdefault(str(media_type), {"schema": FILE})

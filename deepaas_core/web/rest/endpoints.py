@@ -101,7 +101,7 @@ async def _answer_to(request: web.Request, asked: _Asked) -> web.StreamResponse:
         return await _of_table(request, asked)
     if asked.endpoint.kind is EndpointKind.PREDICTION:
         return await _of_rows(request, asked, *_rows_of(asked))
-    if _is_records(asked.sent.document, asked.model.arguments.get(Capability.PREDICT, Arguments())):
+    if _is_records(asked.sent.document, asked.model.arguments_of(Capability.PREDICT)):
         return await _of_rows(request, asked, asked.sent.document, single=False)
     return await _of_function(request, asked)
 
@@ -119,7 +119,7 @@ def _understood(live: Live, endpoint: Endpoint, sent: Sent, timeout_s: float | N
             known = ", ".join(endpoint.targets)
             raise errors.InvalidInput([errors.Issue(pointer(endpoint.chosen_by), f"Must be one of: {known}.")])
     endpoint, model = live.part(endpoint.name, variant)
-    arguments = model.arguments.get(Capability.PREDICT, Arguments())
+    arguments = model.arguments_of(Capability.PREDICT)
     own_names = {feature.name for feature in endpoint.inputs} | arguments.keys()
     has_rows = endpoint.kind is EndpointKind.PREDICTION or isinstance(sent.document, list) or sent.table is not None
     apart = False
@@ -307,7 +307,7 @@ async def _of_function(request: web.Request, asked: _Asked) -> web.StreamRespons
 
 def _arguments(asked: _Asked) -> dict[str, Any]:
     """The arguments of a function: JSON as it is, text from a query or a form as what it is wanted to be."""
-    arguments = asked.model.arguments.get(Capability.PREDICT, Arguments())
+    arguments = asked.model.arguments_of(Capability.PREDICT)
     document, sent = asked.sent.document, asked.sent
     members: dict[str, Any]
     if document is NOTHING:

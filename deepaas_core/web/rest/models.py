@@ -61,13 +61,13 @@ async def get_model(request: web.Request) -> web.Response:
 async def get_train_args(request: web.Request) -> web.Response:
     """What ``train`` can be told."""
     model = request.app[CATALOG].entry(request.match_info["model"]).serving()
-    return json_response({"arguments": _arguments(model.arguments.get(Capability.TRAIN, Arguments()))})
+    return json_response({"arguments": _arguments(model.arguments_of(Capability.TRAIN))})
 
 
 async def get_predict_args(request: web.Request) -> web.Response:
     """What the predict functions can be told, together and one by one."""
     model = request.app[CATALOG].entry(request.match_info["model"]).serving()
-    offered = {str(capability): model.arguments.get(capability, Arguments()) for capability in _PREDICTIONS}
+    offered = {str(capability): model.arguments_of(capability) for capability in _PREDICTIONS}
     together = {key: argument for arguments in offered.values() for key, argument in arguments.items()}
     return json_response(
         {

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from deepaas_core import errors
-from deepaas_core.domain.service import Endpoint, EndpointKind, Feature
+from deepaas_core.domain.service import Endpoint, Feature
 from deepaas_core.serving.scoring import FIRST_ROWS, GOOD_CALL_S, Portion, Scorer, in_order, refuse_whole
 from deepaas_core.telemetry.logs import request_id
 from deepaas_core.web import negotiation, problems
@@ -41,7 +41,7 @@ class Answering:
     @property
     def member(self) -> str:
         """Where in the envelope the answers are."""
-        return "rows" if self.endpoint.kind in (EndpointKind.PREDICTION, EndpointKind.LOOKUP) else "result"
+        return "rows" if self.endpoint.kind.takes_rows else "result"
 
     def head(self) -> bytes:
         """What stands before the answers."""

@@ -67,7 +67,7 @@ def arguments_of(live: Live, endpoint: Endpoint) -> Arguments | None:
     if not endpoint.targets:
         return None
     try:
-        return live.part(endpoint.name)[1].arguments.get(Capability.PREDICT, Arguments())
+        return live.part(endpoint.name)[1].arguments_of(Capability.PREDICT)
     except DeepaasError:  # it may be stopped at any time
         return None
 

@@ -108,9 +108,9 @@ def _commands(model: Model) -> Iterator[Command]:
     if Capability.PREDICT_URL in model.capabilities:
         yield _post("Predict from a URL", f"{path}/predict/url", {"url": "https://example.org/input.png"})
     if Capability.PREDICT in model.capabilities:
-        yield _told("Predict", f"{path}/predict", model.arguments.get(Capability.PREDICT, Arguments()))
+        yield _told("Predict", f"{path}/predict", model.arguments_of(Capability.PREDICT))
     if Capability.TRAIN in model.capabilities:
-        yield _told("Train", f"{path}/train", model.arguments.get(Capability.TRAIN, Arguments()))
+        yield _told("Train", f"{path}/train", model.arguments_of(Capability.TRAIN))
 
 
 def _told(title: str, path: str, arguments: Arguments) -> Command:

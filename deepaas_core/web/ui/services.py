@@ -220,7 +220,7 @@ async def _section(request: web.Request, live: Live, endpoint: Endpoint, origin:
         str(endpoint.kind),
         rendered(endpoint.help),
         path,
-        _takes_rows(endpoint),
+        endpoint.kind.takes_rows,
         tuple(sorted((one for one in endpoint.targets if one), key=lambda one: one != endpoint.default_variant)),
         endpoint.chosen_by,
         _inputs(endpoint, arguments),
@@ -237,10 +237,6 @@ async def _section(request: web.Request, live: Live, endpoint: Endpoint, origin:
             [part for (name, _), part in parts.items() if name == endpoint.name],
         ),
     )
-
-
-def _takes_rows(endpoint: Endpoint) -> bool:
-    return endpoint.kind in (EndpointKind.PREDICTION, EndpointKind.LOOKUP)
 
 
 def samples_of(asked: Asked | None, origin: str) -> Sequence[Sample]:
@@ -268,7 +264,7 @@ def _fields(endpoint: Endpoint, arguments: Arguments | None, asked: Asked | None
     """The fields of a form for one row or one call; none if it is easier to write JSON."""
     body: Any = asked.body if asked else {}
     rows = body.get("rows")
-    first = rows[0] if rows and _takes_rows(endpoint) else body
+    first = rows[0] if rows and endpoint.kind.takes_rows else body
     to_send = sent_to(endpoint)
     if to_send:
         return [columns.field_of(feature, first.get(feature.name, feature.default)) for feature in to_send]
