@@ -491,8 +491,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             await publication.deployer.close()
             await catalog.close(0)
             raise
+        saying = await _say_that_we_are_here(settings, listener.port, trainer)
         await trainer.resume()
-        saying = _say_that_we_are_here(settings, listener.port)
         renewing = [asyncio.create_task(renewer.run()), asyncio.create_task(gatekeeper.watch())]
         renewing.append(asyncio.create_task(recorder.tidy()))
         if place_of(settings.store).server:
@@ -525,11 +525,13 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         folders.close()
 
 
-def _say_that_we_are_here(settings: Settings, port: int) -> asyncio.Task[None]:
-    """Keep the process that tells the other servers on the database of us; see ``presence``."""
+async def _say_that_we_are_here(settings: Settings, port: int, trainer: Trainer) -> asyncio.Task[None]:
+    """Tell the other servers on the database of us, and keep the process that goes on telling; see ``presence``."""
     if not settings.store.url:
         return asyncio.create_task(asyncio.sleep(0))
     address = settings.web.public_url or _url(settings, port)
+    with suppress(errors.StoreUnavailable):  # the process will say so, and try again
+        await trainer.greet(address)  # that process takes a second to load, and runs begin before
     environment = {"DEEPAAS_CORE_PRESENCE": json.dumps(settings.to_plain())}
     return asyncio.create_task(keep(("deepaas_core.presence", str(os.getpid()), address), environment))
 

@@ -266,6 +266,14 @@ class Trainer:
         """Whether this server can read the run's folder."""
         return self._ledger.has_at_hand(run)
 
+    async def greet(self, address: str) -> None:
+        """Tell the other servers on the same records that this one lives, and where people reach it.
+
+        Raises:
+            StoreUnavailable: They cannot be reached.
+        """
+        await self._store.greet(self._ledger.place.server, address)
+
     async def peers(self) -> Mapping[str, Peer]:
         """The servers that ever were on the same records, by id.
 

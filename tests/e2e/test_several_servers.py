@@ -119,6 +119,14 @@ def test_one_server_works_off_what_another_took_in(new_server, tmp_path):
             assert answer.json["server"].rstrip("/") == other.url
 
 
+def test_where_a_run_is_can_be_asked_as_soon_as_its_server_takes_requests(new_server, tmp_path):
+    one, two = new_server("one"), new_server("two")
+    run_id = train(two, path=str(tmp_path / "go"), password="only two knows it")
+    wait_for(one, run_id, "running")
+    answer = one.ask(f"/api/v1/runs/{run_id}/log")
+    assert (answer.status, answer.json["server"]) == (409, f"{two.url}/")
+
+
 def test_what_needs_its_servers_folder_waits_for_that_server(new_server, tmp_path):
     go = str(tmp_path / "go")
     busy, idle = new_server("busy", "--training-max-concurrent-runs", "1"), new_server("idle")
