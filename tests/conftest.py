@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 
 from tests.postgres import postgres
 
 __all__ = ["postgres"]
+
+# Other work on the machine is no failure: nothing here may depend on how long an example takes to make or to run.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deepaas_core.domain.arguments import Arguments, Kind
@@ -33,7 +33,6 @@ described = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(described, json_values)
 def test_a_value_is_refused_or_can_be_encoded(argument: dict[str, Any], sent: Any) -> None:
     arguments = Arguments.from_plain([argument])
@@ -49,7 +48,6 @@ def test_a_value_is_refused_or_can_be_encoded(argument: dict[str, Any], sent: An
     assert all(detail and pointer.startswith("/x") for pointer, detail in told)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.sampled_from(["integer", "number", "boolean", "array", "object"]), json_values)
 def test_loading_what_was_loaded_changes_nothing(kind: str, sent: Any) -> None:
     arguments = Arguments.from_plain([{"name": "x", "kind": kind}])
@@ -60,21 +58,18 @@ def test_loading_what_was_loaded_changes_nothing(kind: str, sent: Any) -> None:
     assert arguments.load(loaded) == loaded
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.integers(-(2**63), 2**64 - 1))
 def test_an_integer_means_the_same_as_its_text(number: int) -> None:
     arguments = Arguments.from_plain([{"name": "x", "kind": "integer"}])
     assert arguments.load({"x": str(number)}) == arguments.load({"x": number}) == {"x": number}
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_means_the_same_as_its_text(number: float) -> None:
     arguments = Arguments.from_plain([{"name": "x", "kind": "number"}])
     assert arguments.load({"x": json.dumps(number)}) == arguments.load({"x": number}) == {"x": number}
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(st.dictionaries(st.text(min_size=1), st.integers(-10, 10), min_size=1, max_size=5))
 def test_any_names_keep_their_values(values: dict[str, int]) -> None:
     arguments = Arguments.from_plain([{"name": name, "kind": "integer"} for name in values])

@@ -40,7 +40,7 @@ leaves = st.none() | st.booleans() | numbers | texts
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=8) | st.dictionaries(texts, inner, max_size=4))
 bodies = st.dictionaries(texts, values, max_size=5)
 ALL = {name: name for name in HOSTILE}
-thorough = settings(max_examples=20, deadline=None)
+thorough = settings(max_examples=20)
 
 
 def written(language, body):

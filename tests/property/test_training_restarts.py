@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepaas_core.domain.model import Capability, Model, Source
@@ -285,13 +285,13 @@ def play(history, servers):
         world.check()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(histories)
 def test_one_server_keeps_its_promises(history):
     play(history, 1)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(histories)
 def test_two_servers_keep_their_promises(history):
     play(history, 2)

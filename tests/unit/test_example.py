@@ -24,7 +24,7 @@ features = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(features)
 def test_a_made_up_value_is_one_that_the_feature_takes(feature):
     assert Checker([feature]).check([{"x": value_of(feature)}]).issues == {}

@@ -16,7 +16,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(PIECES | st.text(max_size=5), max_size=12).map("".join))
 def test_nothing_that_comes_out_does_anything(text):
     tags = re.findall(r"<[^>]*>", rendered(text))
