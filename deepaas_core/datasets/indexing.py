@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deepaas_core.datasets.reading import open_file
-from deepaas_core.domain.dataset import ColumnType, Dataset
+from deepaas_core.domain.dataset import ColumnType, Dataset, no_column
 from deepaas_core.errors import DatasetUnusable
 
 #: Grows when an older program could not read what a newer one wrote, or the other way round.
@@ -74,10 +74,9 @@ def build(
         OSError, sqlite3.Error: The index cannot be written.
     """
     file = open_file(dataset.name, path, dataset.types)
-    missing = [column for column in columns if column not in file.columns]
-    if missing:
-        known = ", ".join(file.columns)
-        raise DatasetUnusable(dataset.name, f"{path.name} has no column {missing[0]!r}; there are: {known}.")
+    for column in columns:
+        if column not in file.columns:
+            raise DatasetUnusable(dataset.name, f"{path.name} {no_column(column, file.columns)}")
     places = {column: f"c{at}" for at, column in enumerate(columns)}
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from deepaas_core.domain.dataset import ColumnType, UnfitKey, key_value
+from deepaas_core.domain.dataset import ColumnType, UnfitKey, key_value, no_column
 from deepaas_core.errors import DatasetUnusable
 
 BATCH_ROWS = 20_000
@@ -58,12 +58,8 @@ def open_file(name: str, path: Path, types: Mapping[str, ColumnType]) -> File:
     file: File = _Parquet(name, path, types) if is_parquet else _Csv(name, path, types)
     for column in types:
         if column not in file.columns:
-            raise DatasetUnusable(name, f"{path.name} has no column {column!r}; there are: {_shown(file.columns)}.")
+            raise DatasetUnusable(name, f"{path.name} {no_column(column, file.columns)}")
     return file
-
-
-def _shown(columns: Mapping[str, ColumnType]) -> str:
-    return ", ".join(columns)
 
 
 class _Csv:
@@ -151,10 +147,6 @@ class _Csv:
 
 def _unquoted(line: str) -> str:
     return re.sub(r'"[^"]*"', "", line)
-
-
-def _columns_of(rows: Sequence[Sequence[str]], places: Sequence[int]) -> Batch:
-    return [[row[place] for row in rows] for place in places]
 
 
 def _is(convert: Callable[[str], Any], text: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -63,6 +63,11 @@ class Dataset:
 
 class UnfitKey(ValueError):
     """A value that no cell of the column can have; the text says what it must be."""
+
+
+def no_column(column: str, columns: Iterable[str]) -> str:
+    """What is said of a file or table that lacks a column, after its name."""
+    return f"has no column {column!r}; there are: {', '.join(columns)}."
 
 
 def is_missing(kind: ColumnType, value: Any) -> bool:

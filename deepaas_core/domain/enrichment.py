@@ -73,6 +73,11 @@ class Enrichment:
     on_several_matches: Reaction = Reaction.ERROR
     return_enriched: bool = False
 
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The dataset's columns that it searches by or fetches."""
+        return (*self.keys.values(), *self.columns.values())
+
     def reaction(self, trouble: Trouble) -> Reaction:
         """What this enrichment does about a record that it cannot enrich."""
         return {
@@ -165,14 +170,6 @@ class Enriched:
             return
         trouble = Trouble.SEVERAL_MATCHES if rows else Trouble.NO_MATCH
         self.leave_out(place, enrichment.verdict(trouble, record))
-
-    def keep_only(self, known: frozenset[str], keys: frozenset[str]) -> None:
-        """Take out the keys that the model does not know: they have been replaced by what was fetched."""
-        unknown = keys - known
-        for record in self.records:
-            if record is not None:
-                for name in unknown:
-                    record.pop(name, None)
 
 
 def pointer_to(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from deepaas_core import errors
 from deepaas_core.datasets.base import Datasets, Rows
-from deepaas_core.domain.dataset import Dataset
+from deepaas_core.domain.dataset import Dataset, no_column
 from deepaas_core.domain.deployment import Generation
 from deepaas_core.domain.enrichment import Enriched, Enrichment, Trouble
 
@@ -126,8 +126,7 @@ def _check_columns(dataset: Dataset, enrichment: Enrichment, rows: Rows) -> None
     Raises:
         QueryFailed: It lacks a column.
     """
-    for column in (*enrichment.keys.values(), *enrichment.columns.values()):
+    for column in enrichment.used:
         if column not in rows.columns:
-            known = ", ".join(rows.columns)
-            text = f"Table {dataset.table!r} has no column {column!r}; there are: {known}."
+            text = f"Table {dataset.table!r} {no_column(column, rows.columns)}"
             raise errors.QueryFailed(dataset.connection, text)

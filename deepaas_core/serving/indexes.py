@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deepaas_core import errors
 from deepaas_core.datasets.base import Datasets, Rows
-from deepaas_core.domain.dataset import ColumnType, Dataset
+from deepaas_core.domain.dataset import ColumnType, Dataset, no_column
 from deepaas_core.domain.deployment import Generation
 from deepaas_core.domain.service import FeatureType
 from deepaas_core.publishing.archive import Archives
@@ -105,10 +105,9 @@ async def _check(generation: Generation, dataset: Dataset, opening: Awaitable[Ro
         for enrichment in endpoint.enrichments:
             if enrichment.dataset != dataset.name:
                 continue
-            for column in [*enrichment.keys.values(), *enrichment.columns.values()]:
+            for column in enrichment.used:
                 if column not in columns:
-                    known = ", ".join(columns)
-                    raise errors.DatasetUnusable(dataset.name, f"It has no column {column!r}; there are: {known}.")
+                    raise errors.DatasetUnusable(dataset.name, f"It {no_column(column, columns)}")
             for name, column in enrichment.columns.items():
                 wanted = inputs.get(name)
                 if wanted in (FeatureType.NUMBER, FeatureType.INTEGER) and columns[column] in _NO_NUMBERS:

@@ -116,10 +116,3 @@ def test_a_missing_key_is_named():
     verdict = CARDS.verdict(Trouble.KEY_MISSING, {"card": "a"})
     assert isinstance(verdict, InvalidInput)
     assert [issue.pointer for issue in verdict.issues] == ["/day"]
-
-
-def test_keys_that_the_model_does_not_know_are_replaced_by_what_was_fetched():
-    enriched = Enriched.of([{"card": "a", "day": "2024-05-01", "typo": 1}])
-    enriched.join(0, CARDS, [(700, 3.5)])
-    enriched.keep_only(frozenset({"day", "score", "age"}), frozenset(CARDS.keys))
-    assert enriched.records == [{"day": "2024-05-01", "typo": 1, "score": 700, "age": 3.5}]
