@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from contextlib import closing
 
 import pytest
 import pytest_asyncio
 
-from tests.services import packed
+from tests.services import ZIP, packed, settled
 
 SERVICE = "/api/v1/services/fraud"
 ENDPOINTS = SERVICE + "/endpoints"
@@ -133,23 +132,19 @@ expected = [{ fraud = 0.01 }]
 )
 
 
-async def publish(client, definition: str = DATA, cards: str = CARDS):
+async def try_to_publish(client, definition: str = DATA, cards: str = CARDS):
     data = packed(CODE, definition, cards__csv=cards)
-    return await client.post(f"{SERVICE}/generations", data=data, headers={"Content-Type": "application/zip"})
+    return await client.post(f"{SERVICE}/generations", data=data, headers=ZIP)
 
 
 async def published(client, *given, **more) -> str:
-    answer = await publish(client, *given, **more)
+    answer = await try_to_publish(client, *given, **more)
     assert answer.status == 201, await answer.text()
     return (await answer.json())["version"]
 
 
 async def deploy(client, version: str = "v1") -> dict:
-    rollout = await (await client.put(f"{SERVICE}/deployment", json={"version": version})).json()
-    while rollout["state"] not in ("live", "failed"):
-        await asyncio.sleep(0.02)
-        rollout = await (await client.get(rollout["links"]["self"])).json()
-    return rollout
+    return await settled(client, await client.put(f"{SERVICE}/deployment", json={"version": version}))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -341,7 +336,7 @@ async def test_a_query_that_may_only_read_changes_nothing(client):
 
 
 async def test_a_file_that_cannot_be_used_is_told_when_it_is_published(client):
-    answer = await publish(client, cards="card_id,score\nC1\n")
+    answer = await try_to_publish(client, cards="card_id,score\nC1\n")
     assert answer.status == 422
     problem = await answer.json()
     assert problem["type"] == "/problems/dataset-unusable"
@@ -349,12 +344,12 @@ async def test_a_file_that_cannot_be_used_is_told_when_it_is_published(client):
 
 
 async def test_a_column_that_is_missing_is_told_when_it_is_published(client):
-    answer = await publish(client, DATA.replace('"card_age"', '"card_years"'))
+    answer = await try_to_publish(client, DATA.replace('"card_age"', '"card_years"'))
     assert "no column 'card_years'" in (await answer.json())["detail"]
 
 
 async def test_what_cannot_become_an_input_is_told_when_it_is_published(predicting):
-    answer = await publish(predicting, PREDICTIONS, cards=CARDS.replace("700", "high"))
+    answer = await try_to_publish(predicting, PREDICTIONS, cards=CARDS.replace("700", "high"))
     assert answer.status == 422
     assert "'card_fico_score' holds text, but is the input 'card_fico_score'" in (await answer.json())["detail"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import json
@@ -16,7 +15,7 @@ from openapi_spec_validator import validate
 from PIL import Image
 
 from deepaas_core.publishing import grammar
-from tests.services import packed
+from tests.services import make_live, packed
 
 ENDPOINTS = "/api/v1/services/credit/endpoints"
 RISK = ENDPOINTS + "/risk/predict"
@@ -100,15 +99,7 @@ BAD = {"risk": "bad", "probabilities": {"risk": {"bad": 0.75, "good": 0.25}}}
 async def client(serve_all):
     """A server on which the service is live."""
     client = await serve_all()
-    service = "/api/v1/services/credit"
-    zipped = {"Content-Type": "application/zip"}
-    published = await client.post(f"{service}/generations", data=packed(CODE, DEFINITION), headers=zipped)
-    assert published.status == 201, await published.text()
-    rollout = await (await client.put(f"{service}/deployment", json={"version": "v1"})).json()
-    while rollout["state"] not in ("live", "failed"):
-        await asyncio.sleep(0.02)
-        rollout = await (await client.get(rollout["links"]["self"])).json()
-    assert rollout["state"] == "live", rollout
+    await make_live(client, "/api/v1/services/credit", packed(CODE, DEFINITION))
     return client
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from deepaas_core import cli
 from deepaas_core.publishing import archive
+from tests.services import make_live
 
 
 def test_what_is_to_be_made_must_be_said(capsys):
@@ -24,17 +24,8 @@ async def test_a_new_service_passes_its_own_test_queries(serve, tmp_path: Path, 
     assert json.loads(capsys.readouterr().out)["service"] == "houses"
     packed = tmp_path / "houses.zip"
     archive.pack(folder, packed)
-    client, service = await serve(), "/api/v1/services/houses"
 
-    zipped = {"Content-Type": "application/zip"}
-    published = await client.post(f"{service}/generations", data=packed.read_bytes(), headers=zipped)
-    assert published.status == 201, await published.text()
-    rollout = await (await client.put(f"{service}/deployment", json={"version": "v1"})).json()
-    while rollout["state"] not in ("live", "failed"):
-        await asyncio.sleep(0.02)
-        rollout = await (await client.get(rollout["links"]["self"])).json()
-
-    assert rollout["state"] == "live", rollout
+    await make_live(await serve(), "/api/v1/services/houses", packed.read_bytes())
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x"])

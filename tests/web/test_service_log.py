@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from tests.services import packed
+from tests.services import make_live, packed
 
 SERVICE = "/api/v1/services/credit"
 RISK = f"{SERVICE}/endpoints/risk/predict"
@@ -49,14 +47,7 @@ script = "score.py:add"
 async def client(serve):
     """A server on which the service is live."""
     client = await serve("--prediction-log-max-waiting", "600")
-    zipped = {"Content-Type": "application/zip"}
-    published = await client.post(f"{SERVICE}/generations", data=packed(CODE, DEFINITION), headers=zipped)
-    assert published.status == 201, await published.text()
-    rollout = await (await client.put(f"{SERVICE}/deployment", json={"version": "v1"})).json()
-    while rollout["state"] not in ("live", "failed"):
-        await asyncio.sleep(0.02)
-        rollout = await (await client.get(rollout["links"]["self"])).json()
-    assert rollout["state"] == "live", rollout
+    await make_live(client, SERVICE, packed(CODE, DEFINITION))
     return client
 
 

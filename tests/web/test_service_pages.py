@@ -10,9 +10,8 @@ from html import unescape
 import pytest
 
 from deepaas_core.web.samples import LANGUAGES, TOKEN
-from tests.services import packed
+from tests.services import ZIP, packed, publish, settled
 
-ZIP = {"Content-Type": "application/zip"}
 SCRIPT = "<script>alert(1)</script>"
 DEFINITION = """
 name = "credit"
@@ -68,20 +67,11 @@ README = f"""# About credits
 
 async def published(client, definition=DEFINITION, readme=README, service="credit", **query):
     files = {"README__md": readme}
-    response = await client.post(
-        f"/api/v1/services/{service}/generations", data=packed(CODE, definition, **files), headers=ZIP, params=query
-    )
-    document = await response.json()
-    assert response.status == 201, document
-    return document["version"]
+    return (await publish(client, f"/api/v1/services/{service}", packed(CODE, definition, **files), **query))["version"]
 
 
 async def deployed(client, service="credit", becomes="live", **shares):
-    response = await client.put(f"/api/v1/services/{service}/deployment", json={"shares": shares})
-    rollout = await response.json()
-    while rollout["state"] not in ("live", "failed"):
-        await asyncio.sleep(0.02)
-        rollout = await (await client.get(rollout["links"]["self"])).json()
+    rollout = await settled(client, await client.put(f"/api/v1/services/{service}/deployment", json={"shares": shares}))
     assert rollout["state"] == becomes, rollout
 
 

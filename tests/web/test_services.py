@@ -8,27 +8,14 @@ import zipfile
 
 import pytest
 
-from tests.services import DEFINITION, answering, checked, packed
+from tests import services
+from tests.services import DEFINITION, ZIP, answering, checked, packed, settled
 
 SERVICE = "/api/v1/services/churn"
-ZIP = {"Content-Type": "application/zip"}
 
 
 async def publish(client, archive: bytes, status: int = 201, **query: str):
-    response = await client.post(f"{SERVICE}/generations", data=archive, headers=ZIP, params=query)
-    document = await response.json()
-    assert response.status == status, document
-    return document
-
-
-async def settled(client, response):
-    """The rollout that was asked for, when it is over."""
-    rollout = await response.json()
-    assert response.status == 202, rollout
-    while rollout["state"] not in ("live", "failed"):
-        await asyncio.sleep(0.02)
-        rollout = await (await client.get(rollout["links"]["self"])).json()
-    return rollout
+    return await services.publish(client, SERVICE, archive, status, **query)
 
 
 async def deploy(client, **shares: float):
