@@ -122,10 +122,8 @@ class Folders:
         while not try_lock(lock):
             if time.monotonic() > give_up:
                 self._release()
-                text = (
-                    f"Another server uses the data folder {self.data}; give this one another (setting store.data_dir)."
-                )
-                raise errors.SettingsError(text)
+                what = f"Another server uses the data folder {self.data}"
+                raise errors.SettingsError(f"{what}; give this one another (setting store.data_dir).")
             time.sleep(0.1)
 
     def _release(self) -> None:
@@ -669,10 +667,8 @@ async def try_out(settings: Settings, folder: Path, arguments: Mapping[str, Any]
     """
     with tempfile.TemporaryDirectory(prefix="deepaas-core-") as name:
         scratch = Path(name)
-        store, services = (
-            replace(settings.store, data_dir=scratch / "data"),
-            replace(settings.services, archives_dir=None),
-        )
+        store = replace(settings.store, data_dir=scratch / "data")
+        services = replace(settings.services, archives_dir=None)
         settings = replace(settings, store=store, services=services)
 
         def make_executor(source: Source, on_change: OnChange) -> Executor:
