@@ -96,7 +96,7 @@ def _make_exact(argument: Argument, options: dict[str, Any]) -> fields.Field[Any
         inner = argument.items
         return _ExactArray(None if inner is None else make_field(inner, exact=True), **options)
     if argument.kind is Kind.OBJECT:
-        return _ExactObject(**options)
+        return _make_exact_object(argument, options)
     options["pre_load"] = [_unwrapped]
     return _FIELDS[argument.kind](argument, options)
 
@@ -361,6 +361,13 @@ class _Members(fields.Nested):
         return super()._deserialize(_object(value), attr, data, partial, **kwargs)
 
 
+class _ExactMembers(_Members):
+    def _deserialize(self, value: Any, attr: str | None, data: Any, partial: Any = None, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            raise ValidationError("Must be an object.")
+        return super()._deserialize(value, attr, data, partial, **kwargs)
+
+
 def _make_text(argument: Argument, options: dict[str, Any]) -> fields.Field[Any]:
     return _make_array(argument, options) if argument.kind is Kind.ARRAY else _Text(**options)
 
@@ -375,6 +382,12 @@ def _make_object(argument: Argument, options: dict[str, Any]) -> fields.Field[An
     if not argument.properties:
         return _Object(**options)
     return _Members(make_schema(argument.properties, apply_defaults=False), **options)
+
+
+def _make_exact_object(argument: Argument, options: dict[str, Any]) -> fields.Field[Any]:
+    if not argument.properties:
+        return _ExactObject(**options)
+    return _ExactMembers(make_schema(argument.properties, apply_defaults=False, exact=True), **options)
 
 
 def _plainly(cls: Callable[..., fields.Field[Any]]) -> Callable[[Argument, dict[str, Any]], fields.Field[Any]]:

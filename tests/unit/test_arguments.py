@@ -320,7 +320,8 @@ def test_two_arguments_cannot_share_a_key():
         ({"kind": "date"}, ["2024-12-31"], "2024-12-31"),
         ({"kind": "number", "nullable": True}, None, None),
         ({"kind": "number", "nullable": True}, [None], None),
-        ({"kind": "object", "properties": [{"name": "a", "kind": "integer"}]}, {"a": [1], "b": 2}, {"a": [1], "b": 2}),
+        ({"kind": "object"}, {"a": [1], "b": 2}, {"a": [1], "b": 2}),
+        ({"kind": "object", "properties": [{"name": "a", "kind": "integer"}]}, {"a": [1]}, {"a": 1}),
     ],
 )
 def test_values_that_came_as_json_are_what_they_are(described, sent, given):
@@ -332,6 +333,8 @@ def test_values_that_came_as_json_are_what_they_are(described, sent, given):
     [
         ({"kind": "array"}, "[1]", "Must be a list."),
         ({"kind": "object"}, '{"a": 1}', "Must be an object."),
+        ({"kind": "object", "properties": [{"name": "a"}]}, '{"a": 1}', "Must be an object."),
+        ({"kind": "object", "properties": [{"name": "a"}]}, {"b": 1}, "Unknown argument."),
         ({"kind": "integer"}, [5, 6], "Must be an integer."),
         ({"kind": "number"}, None, "Must not be null."),
         ({}, float("nan"), "Must be a finite number."),

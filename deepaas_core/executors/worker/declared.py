@@ -24,6 +24,25 @@ class NotPlain(Exception):
     """A value that JSON cannot hold."""
 
 
+class Unfit(ValueError):
+    """A value with parts that are not what they must be.
+
+    Attributes:
+        issues: For each, a JSON pointer from the value and what was expected.
+    """
+
+    def __init__(self, issues: list[tuple[str, str]]):
+        super().__init__("; ".join(f"{pointer or '(the whole)'}: {text}" for pointer, text in issues))
+        self.issues = issues
+
+    @staticmethod
+    def issues_of(error: Exception, pointer: str) -> list[tuple[str, str]]:
+        """What is wrong with a part of a value, whatever said so."""
+        if isinstance(error, Unfit):
+            return [(pointer + inner, text) for inner, text in error.issues]
+        return [(pointer, text_of(error))]
+
+
 class Declared:
     """One argument of a hook.
 
@@ -115,6 +134,24 @@ def plain_values(values: Any) -> list[Any]:
         return [plain_value(value) for value in values]
     except (NotPlain, TypeError):
         return []
+
+
+def keeping_null(convert: Convert) -> Convert:
+    """The conversion, for what may be null as well."""
+    return lambda value: None if value is None else convert(value)
+
+
+def pointer_to(name: Any) -> str:
+    """A member or an item as a step of a JSON pointer (RFC 6901)."""
+    return "/" + str(name).replace("~", "~0").replace("/", "~1")
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says, or its type if that is nothing."""
+    try:
+        return (str(error) or type(error).__name__)[:2000]
+    except Exception:  # an exception that cannot be printed
+        return type(error).__name__
 
 
 def is_upload(value: Any) -> bool:

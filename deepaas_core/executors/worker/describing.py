@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from . import from_dicts, from_fields, from_hints
-from .declared import Declared, Plain
+from .declared import Declared, Plain, Unfit, pointer_to, text_of
 from .dictionary import Configuration
 from .scripts import Script
 
@@ -311,7 +311,7 @@ class Description:
             self._schema = from_fields.make_schema(schema)
             self._response = from_fields.describe_response(self._schema)
         except Exception as error:
-            self._warn(f"schema cannot be used: {_text(error)}; it is ignored.")
+            self._warn(f"schema cannot be used: {text_of(error)}; it is ignored.")
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
@@ -395,17 +395,10 @@ def _checked(declared: Declared, sent: Any) -> Any:
 
 
 def _refusal(key: str, error: Exception) -> list[tuple[str, str]]:
-    pointer = "/" + key.replace("~", "~0").replace("/", "~1") if key else ""
+    pointer = pointer_to(key) if key else ""
     if from_fields.is_refusal(error):
         return from_fields.flatten(getattr(error, "messages", ""), pointer)
-    return [(pointer, _text(error))]
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return (str(error) or type(error).__name__)[:2000]
-    except Exception:  # an exception that cannot be printed
-        return type(error).__name__
+    return Unfit.issues_of(error, pointer)
 
 
 def _kind(value: Any) -> str:

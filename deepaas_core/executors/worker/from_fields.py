@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from . import compat
-from .declared import NOTHING, Declared, Plain, plain_values, with_uploads
+from .declared import NOTHING, Declared, Plain, plain_values, pointer_to, with_uploads
 
 MAX_DEPTH = 5
 KINDS = {
@@ -153,8 +153,7 @@ def flatten(messages: Any, pointer: str) -> list[tuple[str, str]]:
     if isinstance(messages, Mapping):
         found = []
         for key, inner in messages.items():
-            step = str(key).replace("~", "~0").replace("/", "~1")
-            found += flatten(inner, pointer if key == "_schema" else f"{pointer}/{step}")
+            found += flatten(inner, pointer if key == "_schema" else pointer + pointer_to(key))
         return found
     if isinstance(messages, (list, tuple)):
         return [issue for inner in messages for issue in flatten(inner, pointer)]

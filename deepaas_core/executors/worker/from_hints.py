@@ -13,8 +13,8 @@ import typing
 import uuid
 from typing import Any, Callable, Optional
 
-from . import compat
-from .declared import NOTHING, Convert, Declared, Plain, plain_values, with_uploads
+from . import compat, from_classes
+from .declared import NOTHING, Convert, Declared, Plain, Unfit, keeping_null, plain_values, pointer_to, with_uploads
 
 Described = tuple[Plain, Optional[Convert]]
 
@@ -40,7 +40,7 @@ def declare(parameter: inspect.Parameter, annotation: Any, explanation: str) -> 
     elif default is None:
         plain["nullable"] = True
     if convert is not None:
-        convert = _keeping_null(convert)
+        convert = keeping_null(convert)
     return Declared(plain, convert, _constant(default))
 
 
@@ -105,6 +105,9 @@ def _class(hint: Any) -> Described:
     foreign = _FOREIGN.get(hint.__name__)
     if foreign is not None and hint.__module__.split(".")[0] in ("numpy", "pandas"):
         return {"kind": foreign[0]}, lambda value: foreign[1](hint, value)
+    described = from_classes.describe(hint, describe, explanations)
+    if described is not None:
+        return described
     for python, kind in _KINDS:
         if issubclass(hint, python):
             return {"kind": kind}, _CONVERT.get(python)
@@ -223,11 +226,7 @@ def _union(members: tuple[Any, ...]) -> Described:
         plain, convert = {"kind": "any"}, None
     if nullable:
         plain["nullable"] = True
-    return plain, convert and _keeping_null(convert)
-
-
-def _keeping_null(convert: Convert) -> Convert:
-    return lambda value: None if value is None else convert(value)
+    return plain, convert and keeping_null(convert)
 
 
 def _generic(origin: Any, arguments: tuple[Any, ...]) -> Described:
@@ -271,13 +270,26 @@ def _itself(value: Any) -> Any:
 def _items_converter(make: Callable[..., Any], convert: Optional[Convert]) -> Optional[Convert]:
     if convert is None:
         return None if make is list else make
-    return lambda values: make(convert(value) for value in values)
+    return lambda values: make(_each(enumerate(values), convert).values())
 
 
 def _values_converter(convert: Optional[Convert]) -> Optional[Convert]:
     if convert is None:
         return None
-    return lambda members: {key: convert(value) for key, value in members.items()}
+    return lambda members: _each(members.items(), convert)
+
+
+def _each(parts: "collections.abc.Iterable[tuple[Any, Any]]", convert: Convert) -> dict[Any, Any]:
+    """The parts of a value, converted, by where they are; all that is wrong is told at once."""
+    made, issues = {}, []
+    for place, part in parts:
+        try:
+            made[place] = convert(part)
+        except Exception as error:  # whatever the author's type raises, it refuses
+            issues += Unfit.issues_of(error, pointer_to(place))
+    if issues:
+        raise Unfit(issues)
+    return made
 
 
 # Annotated[…]: bounds as annotated_types, pydantic, msgspec and marshmallow's validators name them.
@@ -332,7 +344,7 @@ _BOUNDS = (
 
 # Docstrings.
 
-_SECTION = re.compile(r"^(Args|Arguments|Parameters|Keyword Args|Keyword Arguments|Other Parameters):?\s*$")
+_SECTION = re.compile(r"^(Args|Arguments|Attributes|Parameters|Keyword Args|Keyword Arguments|Other Parameters):?\s*$")
 _HEADING = re.compile(r"^[A-Z][A-Za-z ]+:\s*$")
 _GOOGLE = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 _NUMPY = re.compile(r"^(\w+(?:\s*,\s*\w+)*)\s*(?::.*)?$")

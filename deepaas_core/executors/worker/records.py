@@ -10,10 +10,12 @@ import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from . import arrays, encoding, frameworks, from_hints, responses, scoring
+from .declared import Convert, Unfit, pointer_to
 from .describing import DICTIONARY, Description, Invalid, shape_of
+from .from_classes import has_members
 from .raised import Refusal, refusal_for
 from .scripts import Script
 
@@ -31,8 +33,21 @@ Run = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 #: A record's result, in a tuple so that it is never taken for something else, or why it has none.
 Outcome = Union[Refusal, tuple[Any]]
 Record = dict[str, Any]
-#: The parameter that takes many records at once, and what makes that of them.
-Gather = tuple[str, Callable[[list[Record]], Any]]
+
+
+class Gather(NamedTuple):
+    """How many records are given at once.
+
+    Attributes:
+        name: The parameter that takes them.
+        make: What makes that of them.
+        convert: What makes an object of each before, if the hint names a class for them; it refuses those that do not
+            fit.
+    """
+
+    name: str
+    make: Callable[[list[Any]], Any]
+    convert: Optional[Convert] = None
 
 
 class Records:
@@ -51,7 +66,10 @@ class Records:
         self._inputs = [str(one["name"]) for one in endpoint.get("inputs") or ()]
         self._run = run
         self._max_result_bytes = max_result_bytes
-        self._gather, self._whole = self._ways(description.script)
+        self._gather: Optional[Gather] = None
+        self._whole: Optional[str] = None
+        if description.script is not None:
+            self._find_ways(description.script)
 
     def answer(self, records: Any, values: Mapping[str, Any], marked: bool) -> "tuple[bytes, list[tuple[int, Any]]]":
         """One JSON array, with null where a record has no answer, and why those have none.
@@ -82,8 +100,8 @@ class Records:
     def _outcomes(self, records: list[Record], values: Mapping[str, Any]) -> list[Outcome]:
         hooks = self._description.hooks
         if self._description.script is not None:
-            if self._gather is not None and self._gather[0] not in records[0]:
-                return self._together(hooks["predict"], "predict", records, values, self._gather[1])
+            if self._gather is not None and self._gather.name not in records[0]:
+                return self._together("predict", records, values, self._gather)
             return [self._alone(record, values) for record in records]
         for hook in ("predict_batch", "predict_data", "predict"):
             if hook in hooks:
@@ -91,48 +109,42 @@ class Records:
         else:
             raise Refusal("missing")
         if hook == "predict_batch":
-            gather = _gather_as(_hint(hooks[hook]), "rows", self._inputs) or list
-            return self._together(hooks[hook], hook, records, values, gather)
+            gather = _gather_as(_hint(hooks[hook]), "rows", self._inputs) or Gather("rows", list)
+            return self._together(hook, records, values, gather)
         return [self._of_model(hook, record, values) for record in records]
 
     # All at once.
 
-    def _ways(self, script: Optional[Script]) -> "tuple[Optional[Gather], Optional[str]]":
-        """How a script's function takes many records at once, and which parameter takes a single one whole, if any."""
-        if script is None or script.gather is not None:
-            return (None if script is None else script.gather), None
+    def _find_ways(self, script: Script) -> None:
+        """See how a script's function takes many records at once, and which parameter takes a single one whole."""
+        if script.gather is not None:
+            self._gather = Gather(*script.gather)
+            return
         shape = shape_of(script.predict)
         name = next(iter(shape.positional), None)
         if name is None:
-            return None, None
+            return
         hint = _hint(script.predict)
         is_mapping = (typing.get_origin(hint) or hint) in (dict, collections.abc.Mapping)
-        whole = name if is_mapping or name in ONE else None
+        if is_mapping or has_members(hint) or name in ONE:
+            self._whole = name
         needs_more = (
             sum(one.default is one.empty and one.name in shape.positional for one in shape.parameters or ()) > 1
         )
-        if needs_more and not MANY.fullmatch(name) and "DataFrame" not in str(hint):
-            return None, whole
-        make = _gather_as(hint, name, self._inputs)
-        return (None if make is None else (name, make)), whole
+        if not needs_more or MANY.fullmatch(name) or "DataFrame" in str(hint):
+            self._gather = _gather_as(hint, name, self._inputs)
 
-    def _together(
-        self,
-        function: Callable[..., Any],
-        hook: str,
-        records: list[Record],
-        values: Mapping[str, Any],
-        gather: Callable[[list[Record]], Any],
-    ) -> list[Outcome]:
+    def _together(self, hook: str, records: list[Record], values: Mapping[str, Any], gather: Gather) -> list[Outcome]:
+        function = self._description.hooks[hook]
         unknown = [key for key in values if key not in self._description.declared[hook]]
         if unknown and hook not in self._description.any_keyword:
-            raise Invalid([(_pointer(key), "Unknown argument.") for key in unknown])
+            raise Invalid([(pointer_to(key), "Unknown argument.") for key in unknown])
         kwargs = self._description.deserialize(hook, values)
         tries = [MAX_TRIES]
 
-        def attempt(part: list[Record]) -> list[Outcome]:
+        def attempt(part: list[Any]) -> list[Outcome]:
             try:
-                value = self._run(lambda: function(gather(part), **kwargs), (), {})
+                value = self._run(lambda: function(gather.make(part), **kwargs), (), {})
                 return [(one,) for one in scoring.split(_body(value), len(part), self._outputs)]
             except scoring.Unfit as error:
                 return [Refusal("model", type="wrong result", message=str(error))] * len(part)
@@ -143,7 +155,12 @@ class Records:
             half = len(part) // 2
             return attempt(part[:half]) + attempt(part[half:])
 
-        return attempt(records)
+        if gather.convert is None:
+            return attempt(records)
+        converted = [_converted(record, gather.convert) for record in records]
+        sound = [one[0] for one in converted if not isinstance(one, Refusal)]
+        outcomes = iter(attempt(sound) if sound else ())
+        return [one if isinstance(one, Refusal) else next(outcomes) for one in converted]
 
     # One by one.
 
@@ -173,10 +190,10 @@ class Records:
                 if name not in given and name in by_spelling:
                     given[name] = given.pop(by_spelling[name])
         issues = [
-            (_pointer(key), "This argument is required.") for key in declared if _lacks(declared[key], key, given)
+            (pointer_to(key), "This argument is required.") for key in declared if _lacks(declared[key], key, given)
         ]
         if "predict" not in self._description.any_keyword:
-            issues += [(_pointer(key), "Unknown argument.") for key in given if key not in declared]
+            issues += [(pointer_to(key), "Unknown argument.") for key in given if key not in declared]
         if issues:
             raise Invalid(issues)
         return given
@@ -258,7 +275,7 @@ def _restored(record: Record) -> Record:
         try:
             record[key] = arrays.restored(value)
         except ValueError as error:
-            issues.append((_pointer(key), str(error)))
+            issues.append((pointer_to(key), str(error)))
     if issues:
         raise Invalid(issues)
     return record
@@ -282,34 +299,39 @@ def _lacks(declared: Any, key: str, given: Mapping[str, Any]) -> bool:
     return key not in given and bool(declared.plain.get("required"))
 
 
-def _pointer(key: str) -> str:
-    return "/" + key.replace("~", "~0").replace("/", "~1")
-
-
 def _hint(function: Callable[..., Any]) -> Any:
     """The type hint of a function's first parameter; None without one."""
     parameters = shape_of(function).parameters or ()
     return from_hints.annotations(function).get(parameters[0].name) if parameters else None
 
 
-def _gather_as(hint: Any, name: str, names: Sequence[str]) -> Optional[Callable[[list[Record]], Any]]:
-    """What makes of records that which a parameter of this type and name takes; None if it takes no more than one."""
+def _converted(record: Record, convert: Convert) -> Outcome:
+    try:
+        return (convert(record),)
+    except Exception as error:  # whatever the author's class raises, it refuses
+        return Refusal("invalid", issues=Unfit.issues_of(error, ""))
+
+
+def _gather_as(hint: Any, name: str, names: Sequence[str]) -> Optional[Gather]:
+    """How a parameter of this type and name takes many records; None if it takes no more than one."""
     if "DataFrame" in str(hint):
-        return lambda records: _frame(records, names)
+        return Gather(name, lambda records: _frame(records, names))
     if "ndarray" in str(hint):
-        return lambda records: _array(records, names)
+        return Gather(name, lambda records: _array(records, names))
     if (typing.get_origin(hint) or hint) in _SEQUENCES:
         items = (typing.get_args(hint) or (dict,))[0]
         if (typing.get_origin(items) or items) in _SEQUENCES:
-            return lambda records: [[record.get(key) for key in names or record] for record in records]
-        return None if items in (int, float, str, bool) else list
+            return Gather(name, lambda records: [[record.get(key) for key in names or record] for record in records])
+        if items in (int, float, str, bool):
+            return None
+        return Gather(name, list, from_hints.describe(items)[1] if has_members(items) else None)
     if hint is not None or not MANY.fullmatch(name):
         return None
     if _FRAME.fullmatch(name) or (name == "X" and "pandas" in sys.modules):
-        return lambda records: _frame(records, names)
+        return Gather(name, lambda records: _frame(records, names))
     if name == "X" and "numpy" in sys.modules:
-        return lambda records: _array(records, names)
-    return list
+        return Gather(name, lambda records: _array(records, names))
+    return Gather(name, list)
 
 
 def _frame(records: list[Record], names: Sequence[str]) -> Any:
