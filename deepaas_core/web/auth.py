@@ -55,8 +55,9 @@ def guard(
     """
     app[GATEKEEPER], app[UNDER_WAY], app[NEEDS] = gatekeeper, {}, {}
     for route in routes:
-        added = app.router.add_route(route.method, base + route.path, route.handler, expect_handler=expecting)
-        app[NEEDS][added] = route.needs
+        for method in (route.method, "HEAD") if route.answers_head else (route.method,):
+            added = app.router.add_route(method, base + route.path, route.handler, expect_handler=expecting)
+            app[NEEDS][added] = route.needs
     gatekeeper.on_change = partial(_end_withdrawn, app)
 
 

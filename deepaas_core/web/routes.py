@@ -49,16 +49,26 @@ def partly(need: Need) -> Need:
 
 @dataclass(frozen=True)
 class Route:
-    """One method on one path."""
+    """One method on one path.
+
+    Attributes:
+        answers_head: It answers HEAD as well, as GET but without the body.
+    """
 
     method: str
     path: str
     handler: Handler
     needs: Need
+    answers_head: bool = False
 
 
 def get(path: str, handler: Handler, needs: Need) -> Route:
     """A route that shows something."""
+    return Route("GET", path, handler, needs, answers_head=True)
+
+
+def get_alone(path: str, handler: Handler, needs: Need) -> Route:
+    """A route that knows GET but no HEAD: it streams, it asks a model, or its protocol says so."""
     return Route("GET", path, handler, needs)
 
 

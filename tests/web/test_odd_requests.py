@@ -96,3 +96,18 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_sent(send):
 async def test_a_time_beyond_all_times_is_refused(send, moment):
     status, problem = await send(f"GET /api/v1/runs?since={moment} HTTP/1.1".encode())
     assert (status, problem["errors"][0]["pointer"]) == (422, "/since")
+
+
+async def test_what_is_shown_can_be_asked_for_without_its_body(serve):
+    client = await serve(echo=ECHO)
+    for path in ("/livez", "/readyz", "/docs", "/openapi.json", "/api/v1/models", "/api/v1/models/echo"):
+        shown, asked = await client.get(path), await client.head(path)
+        assert (asked.status, await asked.read()) == (200, b""), path
+        assert asked.headers["Content-Length"] == str(len(await shown.read())), path
+        assert (await client.head(f"{path}/no")).status == 404, path
+
+
+async def test_what_is_streamed_is_not_begun_for_nothing(serve):
+    client = await serve(echo=ECHO)
+    for path in ("/api/v1/runs/x/events", "/api/v1/runs/x/log", "/api/v1/predictions"):
+        assert (await client.head(path)).status == 405, path

@@ -252,6 +252,14 @@ async def test_files_are_listed_and_read_in_parts(client, machine, run):
     assert response.headers["Content-Disposition"].startswith("attachment")
 
 
+async def test_the_size_of_a_file_can_be_asked_for_alone(client, machine, run):
+    machine.tell(run, "artifact", name="plot.png", bytes=10)
+    (machine.root / "told" / run / "artifacts" / "plot.png").write_bytes(b"0123456789")
+    response = await client.head(f"/api/v1/runs/{run}/artifacts/plot.png")
+    assert (response.status, response.headers["Content-Length"], await response.read()) == (200, "10", b"")
+    assert (await client.head(f"/api/v1/runs/{run}/artifacts/none")).status == 404
+
+
 async def test_files_of_any_name_are_listed_and_read(client, machine, run):
     machine.tell(run, "metrics")
     kept = os.fsencode(machine.root / "told" / run / "artifacts")

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 from deepaas_core.settings import Deepaas
 from deepaas_core.web.deepaas import debugging, models, swagger, trainings, v1, versions
 from deepaas_core.web.deepaas.answers import Handler, speaking
-from deepaas_core.web.routes import READ, SEE, Route, get, partly
+from deepaas_core.web.routes import READ, SEE, Route, get_alone, partly
 
 __all__ = ["get_root", "middleware", "prepare", "routes"]
 
@@ -31,13 +31,13 @@ def routes(settings: Deepaas, docs: Handler) -> list[Route]:
     if settings.v2:
         found += [*versions.ROUTES, *models.ROUTES, *trainings.ROUTES, *swagger.ROUTES]
         if settings.debug_endpoint:
-            found.append(get("/v2/debug/", debugging.get_debug, READ))
+            found.append(get_alone("/v2/debug/", debugging.get_debug, READ))
         else:
-            found.append(get("/v2/debug/", debugging.get_nothing, partly(SEE)))
+            found.append(get_alone("/v2/debug/", debugging.get_nothing, partly(SEE)))
         if settings.doc_endpoint:
             found += [
-                get("/api", docs, partly(SEE)),
-                get("/ui", swagger.redirect_to_docs, partly(SEE)),
+                get_alone("/api", docs, partly(SEE)),
+                get_alone("/ui", swagger.redirect_to_docs, partly(SEE)),
             ]
     return [*found, *v1.ROUTES.get(settings.v1, [])]
 

@@ -17,7 +17,7 @@ from deepaas_core.web.deepaas.versions import base_of, with_slash
 from deepaas_core.web.files import safe_type, send_file
 from deepaas_core.web.keys import CATALOG, SCRATCH, SETTINGS
 from deepaas_core.web.recording import Recording
-from deepaas_core.web.routes import PREDICT, SEE, get, partly, post
+from deepaas_core.web.routes import PREDICT, SEE, get_alone, partly, post
 from deepaas_core.web.scratch import Folder
 
 MODEL = "/v2/models/{model}"
@@ -78,10 +78,10 @@ async def present(prediction: Prediction, request: web.Request, *, enveloped: bo
 
 
 ROUTES = [
-    get("/v2/models/", list_models, partly(SEE)),
-    get("/v2/models", with_slash, partly(SEE)),
-    get(MODEL + "/", get_model, SEE),
-    get(MODEL, with_slash, SEE),
+    get_alone("/v2/models/", list_models, partly(SEE)),
+    get_alone("/v2/models", with_slash, partly(SEE)),
+    get_alone(MODEL + "/", get_model, SEE),
+    get_alone(MODEL, with_slash, SEE),
     post(MODEL + "/predict/", post_predict, PREDICT),
     post(MODEL + "/predict", with_slash, SEE),
 ]

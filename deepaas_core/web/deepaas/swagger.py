@@ -20,7 +20,7 @@ from deepaas_core.web.auth import visible
 from deepaas_core.web.deepaas.answers import json_response, redirected
 from deepaas_core.web.deepaas.versions import base_of
 from deepaas_core.web.keys import SETTINGS
-from deepaas_core.web.routes import SEE, get, partly
+from deepaas_core.web.routes import SEE, get_alone, partly
 
 TITLE = "DEEP as a Service API endpoint"
 _TYPES: dict[Kind, dict[str, str]] = {
@@ -252,4 +252,4 @@ _DEFINITIONS: dict[str, Any] = {
     },
 }
 
-ROUTES = [get("/swagger.json", get_swagger, partly(SEE))]
+ROUTES = [get_alone("/swagger.json", get_swagger, partly(SEE))]

@@ -21,7 +21,7 @@ from deepaas_core.web.deepaas.models import MODEL
 from deepaas_core.web.deepaas.reading import read_values
 from deepaas_core.web.deepaas.versions import with_slash
 from deepaas_core.web.keys import CATALOG, PREDICTOR, SCRATCH, SETTINGS, TRAINER
-from deepaas_core.web.routes import READ, SEE, TRAIN, delete, get, post
+from deepaas_core.web.routes import READ, SEE, TRAIN, delete, get_alone, post
 from deepaas_core.web.scratch import Folder
 
 #: The newest so many are listed.
@@ -133,9 +133,9 @@ _TRAINING = _TRAININGS + "{run}"
 
 ROUTES = [
     post(_TRAININGS, offered(post_train), TRAIN),
-    get(_TRAININGS, offered(list_trainings), READ),
+    get_alone(_TRAININGS, offered(list_trainings), READ),
     post(_TRAININGS[:-1], with_slash, SEE),
-    get(_TRAININGS[:-1], with_slash, SEE),
-    get(_TRAINING, offered(get_training), READ),
+    get_alone(_TRAININGS[:-1], with_slash, SEE),
+    get_alone(_TRAINING, offered(get_training), READ),
     delete(_TRAINING, offered(delete_training), TRAIN),
 ]

@@ -25,7 +25,7 @@ from deepaas_core.web.deepaas.reading import Sent, check, gather
 from deepaas_core.web.deepaas.versions import base_of, get_version_1, with_slash
 from deepaas_core.web.keys import CATALOG, GUARD, PREDICTOR, SCRATCH, SETTINGS, TRAINER
 from deepaas_core.web.recording import Recording
-from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get, partly, post, put
+from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get_alone, partly, post, put
 from deepaas_core.web.scratch import Folder
 
 NEITHER = "You must provide either 'url' or 'data' in the payload"
@@ -150,18 +150,18 @@ _V0, _V1 = "/models", "/v1/models"
 ROUTES: dict[str, list[Route]] = {
     "0.x": _as_flask_had_it(
         [
-            get(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
-            get(_V0, with_slash, partly(SEE)),
-            get(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
+            get_alone(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
+            get_alone(_V0, with_slash, partly(SEE)),
+            get_alone(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
             post(_V0 + "/{model}/predict", telling_the_first(Capability.PREDICT, post_predict), PREDICT),
             put(_V0 + "/{model}/train", telling_the_first(Capability.TRAIN, put_train), TRAIN),
         ]
     ),
     "1.x": [
-        get("/v1/", get_version_1, partly(SEE)),
-        get("/v1", with_slash, partly(SEE)),
-        get(_V1, partial(list_models, prefix="/v1"), partly(SEE)),
-        get(_V1 + "/{model}", partial(get_model, prefix="/v1"), SEE),
+        get_alone("/v1/", get_version_1, partly(SEE)),
+        get_alone("/v1", with_slash, partly(SEE)),
+        get_alone(_V1, partial(list_models, prefix="/v1"), partly(SEE)),
+        get_alone(_V1 + "/{model}", partial(get_model, prefix="/v1"), SEE),
         post(_V1 + "/{model}/predict", post_predict, PREDICT),
         put(_V1 + "/{model}/train", put_train, TRAIN),
     ],

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from deepaas_core.web.deepaas.answers import json_response, redirected
 from deepaas_core.web.keys import SETTINGS
-from deepaas_core.web.routes import SEE, get, partly
+from deepaas_core.web.routes import SEE, get_alone, partly
 
 
 def base_of(request: web.Request) -> str:
@@ -52,7 +52,7 @@ async def with_slash(request: web.Request) -> web.Response:
 
 
 ROUTES = [
-    get("/v2/", get_version_2, partly(SEE)),
-    get("/v2", with_slash, partly(SEE)),
-    get("/v2/debug", with_slash, partly(SEE)),
+    get_alone("/v2/", get_version_2, partly(SEE)),
+    get_alone("/v2", with_slash, partly(SEE)),
+    get_alone("/v2/debug", with_slash, partly(SEE)),
 ]

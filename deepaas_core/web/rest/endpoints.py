@@ -35,7 +35,7 @@ from deepaas_core.web.rest.rows import Answering, answer_rows, answer_table, wan
 from deepaas_core.web.rest.services import GENERATION as GENERATION_PATH
 from deepaas_core.web.rest.services import SERVICE
 from deepaas_core.web.rest.streaming import send_pieces
-from deepaas_core.web.routes import PREDICT, get, post
+from deepaas_core.web.routes import PREDICT, get_alone, post
 from deepaas_core.web.scratch import Folder
 
 NAMED, FORCED, KEY = istr("X-Service-Generation"), istr("X-Generation"), istr("X-Dispatch-Key")
@@ -370,5 +370,5 @@ ROUTES = [
     make(base + path, call, PREDICT)
     for base in (SERVICE, GENERATION_PATH)
     for path in (*(f"{_ENDPOINT}/{verb}" for verb in ("predict", "lookup", "query")), _ENDPOINT)
-    for make in (post, get)
+    for make in (post, get_alone)
 ]

@@ -20,7 +20,7 @@ from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.exports import EXPORTS, cut, document_of, format_of
 from deepaas_core.web.rest.models import PREFIX
 from deepaas_core.web.rest.runs import whole_number
-from deepaas_core.web.routes import READ, Need, get, partly, post
+from deepaas_core.web.routes import READ, Need, get_alone, partly, post
 from deepaas_core.web.times import moment
 
 PREDICTIONS = PREFIX + "/predictions"
@@ -146,6 +146,6 @@ def _issue(label: Any) -> errors.Issue | None:
 
 
 ROUTES = [
-    get(PREDICTIONS, list_predictions, partly(READ)),
+    get_alone(PREDICTIONS, list_predictions, partly(READ)),
     post(PREDICTIONS + "/labels", post_labels, partly(_LABELS)),
 ]

@@ -25,7 +25,7 @@ from deepaas_core.web.inputs import read_object
 from deepaas_core.web.keys import CATALOG, OBSERVER, TRAINER
 from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest.answers import json_response
-from deepaas_core.web.routes import READ, TRAIN, delete, get, partly, post
+from deepaas_core.web.routes import READ, TRAIN, delete, get, get_alone, partly, post
 from deepaas_core.web.times import moment
 
 PREFIX = "/api/v1"
@@ -321,5 +321,5 @@ ROUTES = [
     delete(RUN, delete_run, TRAIN),
     post(RUN + "/retry", retry_run, TRAIN),
     post(RUN + "/cancel", cancel_run, TRAIN),
-    get(RUN + "/log", get_run_log, READ),
+    get_alone(RUN + "/log", get_run_log, READ),
 ]

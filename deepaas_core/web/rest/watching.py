@@ -23,7 +23,7 @@ from deepaas_core.web.observe import REQUEST_ID
 from deepaas_core.web.rest import curve
 from deepaas_core.web.rest.answers import json_response
 from deepaas_core.web.rest.runs import RUN, base_of, iso, present_runs, whole_number
-from deepaas_core.web.routes import READ, get
+from deepaas_core.web.routes import READ, get, get_alone
 
 DEFAULT_REPORTS, MAX_REPORTS = 1000, 10_000
 DEFAULT_POINTS, MAX_POINTS = 400, 5000
@@ -263,8 +263,8 @@ def _place(text: str) -> int:
 
 
 ROUTES = [
-    get(RUN + "/events", get_events, READ),
-    get(RUN + "/metrics", get_metrics, READ),
+    get_alone(RUN + "/events", get_events, READ),
+    get_alone(RUN + "/metrics", get_metrics, READ),
     get(RUN + "/plot.svg", get_plot, READ),
     get(RUN + "/artifacts", list_artifacts, READ),
     get(RUN + "/artifacts/{name:(?s:.+)}", get_artifact, READ),
