@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, SQLAl
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from deepaas_core import sqlite
 from deepaas_core.errors import (
     ConnectionUnavailable,
     DeepaasError,
@@ -56,7 +57,8 @@ class Connections:
 
     def __init__(self, told: Mapping[str, Told]):
         self._told = told
-        self._engines = {(name, True): make_engine(name, each, read_only=True) for name, each in told.items()}
+        self._sqlite = sqlite.Connections()
+        self._engines = {(name, True): make_engine(name, each, True, self._sqlite) for name, each in told.items()}
 
     def timeout_s(self, name: str) -> float:
         """How long the operator lets a query take.
@@ -100,6 +102,7 @@ class Connections:
         for engine in self._engines.values():
             await engine.dispose()
         self._engines.clear()
+        await self._sqlite.end()
 
     def _get(self, name: str) -> Told:
         try:
@@ -112,11 +115,11 @@ class Connections:
         if not read_only and not told.writable:
             raise QueryFailed(name, "This server's settings allow no changes by this connection.")
         if (name, read_only) not in self._engines:
-            self._engines[name, read_only] = make_engine(name, told, read_only)
+            self._engines[name, read_only] = make_engine(name, told, read_only, self._sqlite)
         return self._engines[name, read_only]
 
 
-def make_engine(name: str, told: Told, read_only: bool) -> AsyncEngine:
+def make_engine(name: str, told: Told, read_only: bool, connections: sqlite.Connections) -> AsyncEngine:
     """The pool of connections to a database.
 
     Raises:
@@ -131,7 +134,7 @@ def make_engine(name: str, told: Told, read_only: bool) -> AsyncEngine:
             max_overflow=0,
             pool_timeout=told.connect_timeout_s,
             pool_pre_ping=not read_only,  # what only reads is simply asked again if its connection had died
-            connect_args=_options(driver, told, read_only),
+            connect_args=_options(driver, told, read_only, connections),
         )
     except ModuleNotFoundError as error:
         raise SettingsError(f"{where} needs the driver {error.name!r}, which is not installed.") from error
@@ -154,12 +157,12 @@ def make_engine(name: str, told: Told, read_only: bool) -> AsyncEngine:
 _READ_ONLY = {"sqlite": "PRAGMA query_only=ON", "mysql": "SET SESSION TRANSACTION READ ONLY"}
 
 
-def _options(driver: str, told: Told, read_only: bool) -> dict[str, Any]:
+def _options(driver: str, told: Told, read_only: bool, connections: sqlite.Connections) -> dict[str, Any]:
     if driver == "asyncpg":
         restricted = {"default_transaction_read_only": "on"} if read_only else {}
         server = {"application_name": "deepaas-core", **restricted}
         return {"timeout": told.connect_timeout_s, "server_settings": server}
-    return {"timeout": told.connect_timeout_s} if driver == "aiosqlite" else {}
+    return {**connections.connect_args, "timeout": told.connect_timeout_s} if driver == "aiosqlite" else {}
 
 
 class _Interruption:

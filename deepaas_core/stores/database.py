@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, SQLAl
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from deepaas_core.errors import SettingsError, StoreDamaged, StoreUnavailable, StoreUnusable
+from deepaas_core.sqlite import Connections
 from deepaas_core.stores import migrations
 
 FILE_NAME = "deepaas_core.db"
@@ -63,8 +64,8 @@ def _unreachable() -> tuple[type[Exception], ...]:
 class Database:
     """What the stores of the records share. Made by ``open``."""
 
-    def __init__(self, engine: AsyncEngine):
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, connections: Connections | None):
+        self._engine, self._connections = engine, connections
 
     @classmethod
     async def open(cls, url: str, folder: Path, chain: migrations.Chain = migrations.RECORDS) -> Database:
@@ -80,13 +81,15 @@ class Database:
             StoreUnusable: It was written by a newer version, or is not a database of ours.
             StoreUnavailable: It cannot be reached.
         """
+        connections = None
         if url:
             engine = _server_engine(url)
             shown = _shown(url)
         else:
             path = folder / (FILE_NAME if chain is migrations.RECORDS else PREDICTIONS_FILE)
             await asyncio.to_thread(_make_file, path)
-            engine = _sqlite_engine(path)
+            connections = Connections(timeout=BUSY_TIMEOUT_S)
+            engine = _sqlite_engine(path, connections)
             shown = str(path)
         try:
             async with engine.begin() as connection:
@@ -99,11 +102,13 @@ class Database:
         except BaseException:
             await engine.dispose()
             raise
-        return cls(engine)
+        return cls(engine, connections)
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._engine.dispose()
+        if self._connections is not None:
+            await self._connections.end()
 
     @property
     def now(self) -> sa.ColumnElement[Any]:
@@ -180,9 +185,9 @@ def _server_engine(url: str) -> AsyncEngine:
         raise SettingsError("store.url is not a database URL like postgresql+asyncpg://user@host/name.") from error
 
 
-def _sqlite_engine(path: Path) -> AsyncEngine:
+def _sqlite_engine(path: Path, connections: Connections) -> AsyncEngine:
     url = sa.URL.create("sqlite+aiosqlite", database=str(path))
-    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_async_engine(url, connect_args=connections.connect_args)
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: Any) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from deepaas_core import stores
 from deepaas_core.domain.reports import Condition, Progress, Said
@@ -308,6 +309,28 @@ async def test_a_damaged_database_stops_the_start_and_is_left_alone(path, offset
     with pytest.raises(StoreDamaged):
         await Database.open("", path.parent)
     assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.002, 0.02])
+async def test_a_statement_that_is_given_up_twice_holds_nobody_up(path, pause_s):
+    database = await Database.open("", path.parent)
+    counting = "WITH RECURSIVE t(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM t WHERE x < 500000) SELECT count(*) FROM t"
+
+    async def count():
+        async with database.transaction() as connection:
+            await connection.execute(sa.text(counting))
+
+    others = asyncio.all_tasks()
+    task = asyncio.create_task(count())
+    await asyncio.sleep(pause_s)
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(task, return_exceptions=True)
+    await database.close()
+    async with asyncio.timeout(10):
+        while asyncio.all_tasks() - others:
+            await asyncio.sleep(0.005)
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(path):
