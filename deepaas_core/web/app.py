@@ -39,7 +39,7 @@ from deepaas_core.web.ui import pages
 
 BACKLOG = 1024
 #: How long, when the server ends, connections without a request are kept for one that is on its way.
-LAST_REQUESTS_S = 0.25
+LAST_REQUESTS_S, LAST_PASSES = 0.25, 50
 #: aiohttp's own access log is off; ours is in ``observe``.
 _NO_LOG = logging.getLogger("deepaas_core.web.no_log")
 _NO_LOG.disabled = True
@@ -236,10 +236,14 @@ class Listener:
 
 
 async def _soon(condition: Callable[[], bool], within_s: float) -> None:
-    """Wait for something that is likely to come about soon, for so long at most."""
+    """Wait for something that is likely to come about soon, for so long at most.
+
+    On a machine that is overworked the time may pass without the loop having done anything; so it has some passes, too.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + within_s
-    while not condition() and loop.time() < deadline:
+    deadline, passes = loop.time() + within_s, 0
+    while not condition() and (loop.time() < deadline or passes < LAST_PASSES):
+        passes += 1
         await asyncio.sleep(0.001)
 
 
