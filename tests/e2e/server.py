@@ -27,11 +27,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def until(condition: Callable[[], Any], within_s: float = 20) -> Any:
-    """Wait for something that tells nobody when it is there."""
-    deadline = time.monotonic() + within_s
+    """Wait for something that tells nobody when it is there.
+
+    The longer that takes, the less often it is looked for: looking costs what other tests could use.
+    """
+    began = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        waited_s = time.monotonic() - began
+        assert waited_s < within_s, "waited in vain"
+        time.sleep(min(0.1, 0.01 + waited_s / 20))
     return value
 
 
