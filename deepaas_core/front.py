@@ -1,6 +1,7 @@
 """One HTTP process of several: it answers requests, and asks the main process for everything that only that one has.
 
-It is started by ``web.processes``, and has its own application over the same use cases; only the executors are others.
+It is forked from this program for ``web.processes``, and has its own application over the same use cases; only the
+executors are others.
 Training runs it records and reads by itself, the main process is told of them and executes them.
 """
 
@@ -8,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import os
+import selectors
 import signal
 import socket
 import sys
@@ -40,6 +43,7 @@ from deepaas_core.stores.sql_automations import SqlAutomationStore
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
 from deepaas_core.web.deepaas.debugging import Passing
+from deepaas_core.web.nursery import ORDER
 from deepaas_core.web.processes import (
     COUNTS,
     GONE,
@@ -64,12 +68,15 @@ log = logging.getLogger(__name__)
 TELL_COUNTS_EVERY_S = 1.0
 #: The main process waits no longer than a second beyond the time for draining.
 LAST_ENTRIES_S = 0.9
+#: A host has an address or two, rarely more.
+MAX_SOCKETS = 64
 
 
 class Front:
     """This process's end of the link, and what it learns over it."""
 
-    def __init__(self, connection: socket.socket):
+    def __init__(self, connection: socket.socket, listening: Sequence[socket.socket]):
+        self._listening = listening
         loop = asyncio.get_running_loop()
         self.hello: asyncio.Future[Mapping[str, Any]] = loop.create_future()
         self.stopping: asyncio.Future[float] = loop.create_future()
@@ -127,9 +134,7 @@ class Front:
         application = web_app.build(
             settings, catalog, predictor, trainer, guard, scratch, gatekeeper, *published, recorder, *of_all
         )
-        listener = web_app.Listener(
-            application, settings, [socket.socket(fileno=number) for number in hello["sockets"]]
-        )
+        listener = web_app.Listener(application, settings, self._listening)
         await listener.start()
         gc.freeze()  # as in the main process
         tasks = [asyncio.create_task(self._tell_counts()), asyncio.create_task(gatekeeper.watch())]
@@ -230,24 +235,97 @@ class Front:
             self._link.tell(COUNTS, self._counted())
 
 
-async def _serve(descriptor: int) -> None:
-    await Front(socket.socket(fileno=descriptor)).serve()
-
-
 def main() -> int:
-    """Be the HTTP process at the other end of the inherited socket."""
+    """Fork an HTTP process whenever the process at the other end of the inherited socket asks for one."""
     descriptor, parent = map(int, sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the main process decides
     die_with(parent)
-    os.set_inheritable(descriptor, False)
+    app.loop_factory()  # loads it
+    gc.collect()
+    gc.freeze()  # what all have in common is not to be written to
+    template = Template(socket.socket(fileno=descriptor))
+    descriptors = template.fork_as_told()
+    return 0 if descriptors is None else _be(descriptors)
+
+
+def _be(descriptors: Sequence[int]) -> int:
+    """Be the HTTP process that has this link, and these listening sockets."""
+
+    async def serve() -> None:
+        link, *listening = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        await Front(link, listening).serve()
+
     with asyncio.Runner(loop_factory=app.loop_factory()) as runner:
         try:
-            runner.run(_serve(descriptor))
+            runner.run(serve())
         except Exception:
             log.exception("http process failed")
             return 1
     return 0
+
+
+class Template:
+    """What HTTP processes are forked from; see ``web.nursery``.
+
+    Args:
+        orders: Brings an order for each process, with its sockets, and takes what became of each.
+    """
+
+    def __init__(self, orders: socket.socket):
+        self._orders = orders
+        self._woken, waking = socket.socketpair()
+        for one in (self._woken, waking):
+            one.setblocking(False)
+        signal.set_wakeup_fd(waking.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._waking = waking
+
+    def fork_as_told(self) -> Sequence[int] | None:
+        """Fork until nobody is there to order it any more.
+
+        Returns:
+            In a process that was forked, the descriptors of its sockets; else None.
+        """
+        with selectors.DefaultSelector() as selector, suppress(BrokenPipeError, ConnectionResetError):
+            for one in (self._orders, self._woken):
+                selector.register(one, selectors.EVENT_READ)
+            while True:
+                ready = [key.fileobj for key, _ in selector.select()]
+                if self._woken in ready:
+                    self._woken.recv(4096)
+                    self._reap()
+                if self._orders in ready:
+                    order, descriptors, _, _ = socket.recv_fds(self._orders, len(ORDER), MAX_SOCKETS)
+                    if not order:
+                        return None
+                    pid = os.fork()
+                    if pid == 0:
+                        self._leave()
+                        return descriptors
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+                    self._tell({"pid": pid})
+        return None
+
+    def _leave(self) -> None:
+        """Keep nothing of the template in the process that was forked."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for one in (self._orders, self._woken, self._waking):
+            one.close()
+        die_with(os.getppid())
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                self._tell({"pid": pid, "code": os.waitstatus_to_exitcode(status)})
+
+    def _tell(self, said: Mapping[str, int]) -> None:
+        self._orders.sendall(json.dumps(said).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -38,11 +35,10 @@ from deepaas_core.settings import Settings
 from deepaas_core.telemetry.metrics import Counts
 from deepaas_core.web.app import BACKLOG
 from deepaas_core.web.deepaas.debugging import Capture
+from deepaas_core.web.nursery import Child, Nursery
 
 log = logging.getLogger(__name__)
 
-#: The program that an HTTP process runs.
-PROGRAM = "deepaas_core.front"
 #: What is told over the link, and what is asked besides calls.
 HELLO, STATE, PROBLEMS, MOVED, STOP = "hello", "state", "problems", "moved", "stop"
 JOIN, COUNTS, METRICS, SPEND, LOGGED = "join", "counts", "metrics", "spend", "logged"
@@ -59,7 +55,7 @@ class HttpProcess:
     def __init__(self, number: int, sockets: Sequence[socket.socket]):
         self.number = number
         self.sockets = sockets
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Child | None = None
         self.link: Link | None = None
         self.joined = False
         self.counts: Mapping[str, Any] | None = None
@@ -122,6 +118,7 @@ class HttpProcesses:
         self._departed = Counts()
         self._limiter = Limiter()
         self._capture = Capture()
+        self._nursery = Nursery()
         self._stopping = False
         self.port = settings.web.port
         self._services, self._deployer, self._stage = services, deployer, stage
@@ -162,9 +159,10 @@ class HttpProcesses:
         if self._keepers:
             await asyncio.wait(self._keepers, timeout=drain_s + 1.0)
         for process in self._processes:
-            if process.process is not None and process.process.returncode is None:
+            if process.process is not None:
                 process.process.kill()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        await self._nursery.close()
         self._capture.end()
 
     # One process after the other.
@@ -173,44 +171,39 @@ class HttpProcesses:
         loop, pause_s = asyncio.get_running_loop(), 0.0
         while True:
             began = loop.time()
-            running = process.process = await self._spawn(process)
-            log.info("http process started", extra={"pid": running.pid})
-            code = await running.wait()
-            await self._clean_up(process, running.pid)
+            lost: dict[str, Any]
+            try:
+                running = process.process = await self._spawn(process)
+                log.info("http process started", extra={"pid": running.pid})
+                lost = {"code": await running.wait(), "pid": running.pid}
+            except OSError as error:
+                lost = {"reason": str(error)}
+            await self._clean_up(process)
             if self._stopping:
                 return
             pause_s = 0.0 if loop.time() - began > SOUND_S else min(PAUSE_MAX_S, max(0.1, 2 * pause_s))
-            log.warning("http process lost", extra={"pid": running.pid, "code": code, "restart_s": pause_s})
+            log.warning("http process lost", extra={**lost, "restart_s": pause_s})
             await asyncio.sleep(pause_s)
 
-    async def _spawn(self, process: HttpProcess) -> asyncio.subprocess.Process:
+    async def _spawn(self, process: HttpProcess) -> Child:
         ours, theirs = socket.socketpair()
-        sockets = [listening.fileno() for listening in process.sockets]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with theirs:
-            running = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", PROGRAM, str(theirs.fileno()), str(os.getpid())),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), *sockets],
-                env=environment,
-            )
-        process.link = Link(ours, self._answers(process), self._notes(process), lambda: self._hung_up(running))
+        process.link = Link(ours, self._answers(process), self._notes(process), lambda: self._hung_up(process))
         hello = {
             "settings": self._settings.to_plain(),
             "sources": [asdict(entry.source) for entry in self._catalog.with_parts()],
             "problems": [asdict(problem) for problem in self._catalog.problems],
             "scratch": str(self._scratch),
-            "sockets": sockets,
         }
         process.link.tell(HELLO, hello)
-        return running
+        with theirs:
+            return await self._nursery.fork([theirs, *process.sockets])
 
-    def _hung_up(self, running: asyncio.subprocess.Process) -> None:
+    def _hung_up(self, process: HttpProcess) -> None:
         """The link is broken: without it a process is of no use."""
-        if running.returncode is None and not self._stopping:
-            asyncio.get_running_loop().call_later(1.0, _kill, running)
+        if process.process is not None and not self._stopping:
+            asyncio.get_running_loop().call_later(1.0, process.process.kill)
 
-    async def _clean_up(self, process: HttpProcess, pid: int) -> None:
+    async def _clean_up(self, process: HttpProcess) -> None:
         """Keep what the process has counted; drop what it was doing and what it left on disk."""
         process.joined = False
         process.described.clear()
@@ -220,7 +213,9 @@ class HttpProcesses:
         if process.link is not None:
             process.link.close()
             process.link = None
-        await asyncio.to_thread(_remove, self._scratch, f"request-{pid}-*")
+        if process.process is not None:
+            await asyncio.to_thread(_remove, self._scratch, f"request-{process.process.pid}-*")
+            process.process = None
 
     # What a process asks and tells.
 
@@ -374,11 +369,6 @@ def _bound(family: int, address: tuple[Any, ...], shared: bool) -> socket.socket
         made.close()
         raise
     return made
-
-
-def _kill(running: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        running.kill()
 
 
 def _remove(folder: Path, pattern: str) -> None:

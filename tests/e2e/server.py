@@ -129,7 +129,9 @@ class Server:
         return {child.pid: child for child in found if set(words) <= set(_command(child))}
 
     def http_processes(self) -> dict[int, psutil.Process]:
-        return self.children("deepaas_core.front")
+        """Those that answer requests; what they are forked from is the main process's own child."""
+        found = self.children("deepaas_core.front")
+        return {pid: child for pid, child in found.items() if child.ppid() != self.process.pid}
 
     def stop(self) -> int:
         """Ask for an orderly end; gives the exit code."""

@@ -179,6 +179,15 @@ def test_a_killed_http_process_is_replaced_and_refuses_nobody(doomed: Server):
     assert counted(doomed) == 2 * MANY
 
 
+def test_what_they_are_forked_from_may_be_killed(doomed: Server):
+    doomed.predict("echo", 1)
+    before = doomed.http_processes()
+    [template] = {child.ppid() for child in before.values()}
+    os.kill(template, signal.SIGKILL)
+    until(lambda: len(doomed.http_processes()) == 2 and not before.keys() & doomed.http_processes().keys())
+    assert {doomed.predict("echo", number).status for number in range(MANY)} == {200}
+
+
 def test_readiness_follows_the_model_in_all(several: Server):
     worker = several.predict("echo", 1).json["prediction"][1]
     os.kill(worker, signal.SIGKILL)
