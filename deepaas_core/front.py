@@ -1,8 +1,7 @@
 """One HTTP process of several: it answers requests, and asks the main process for everything that only that one has.
 
 It is forked from this program for ``web.processes``, and has its own application over the same use cases; only the
-executors are others.
-Training runs it records and reads by itself, the main process is told of them and executes them.
+executors are others. Training runs it records and reads by itself, the main process is told of them and executes them.
 """
 
 from __future__ import annotations
