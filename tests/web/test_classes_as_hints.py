@@ -21,6 +21,10 @@ script = "score.py:order"
 kind = "function"
 script = "score.py:paid"
 
+[endpoints.exact]
+kind = "function"
+script = "score.py:exact"
+
 [endpoints.tree]
 kind = "function"
 script = "score.py:depth"
@@ -103,6 +107,25 @@ CODE = """
         assert all(isinstance(payment, Payment) for payment in payments)
         assert old is None or isinstance(old, Old), type(old)
         return {"total": sum(one.amount for one in payments), "first": payments[0], "old": old and old.amount}
+
+
+    class Exact(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(strict=True, extra="forbid")
+        on: datetime.date
+        size: int = pydantic.Field(1, validation_alias=pydantic.AliasChoices("Size", "size"))
+
+    class Words(pydantic.RootModel[list[str]]):
+        pass
+
+    class Word(pydantic.RootModel[str]):
+        pass
+
+    @pydantic.dataclasses.dataclass
+    class Small:
+        size: int = pydantic.Field(1, alias="Size", ge=1)
+
+    def exact(exact: Exact, words: Words, word: Word = Word("x"), small: Small = Small(Size=1)):
+        return exact.on.year, exact.size, len(words.root), word.root, small.size
 
 
     @dataclasses.dataclass
@@ -190,18 +213,32 @@ async def test_pydantic_checks_its_own_classes_and_says_what_it_says(client):
     assert "is not taken here" in errors["/payments/1/in"]
 
 
+async def test_pydantic_takes_what_json_says_even_where_it_is_strict(client):
+    sent = {"exact": {"on": "2024-05-01", "Size": 3}, "words": ["a", "b"], "word": "5", "small": {"Size": 4}}
+    result = (await answer(client, "exact", sent))["result"]
+    assert result == [2024, 3, 2, "5", 4]
+    wrong = {"exact": {"on": "May", "Size": "3", "more": 1}, "words": [1], "small": {"Size": 0}}
+    places = {"/exact/on", "/exact/Size", "/exact/more", "/words/0", "/small/Size"}
+    assert (await told(client, "exact", wrong)).keys() == places
+    assert (await told(client, "exact", {"exact": None, "words": []})).keys() == {"/exact"}
+
+
 async def test_a_class_may_hold_itself(client):
     tree = {"name": "a", "children": [{"name": "b", "children": [{"name": "c"}]}, {"name": "d"}]}
     assert (await answer(client, "tree", {"tree": tree}))["result"] == 3
     tree["children"][0]["children"][0]["children"] = [{"nam": "e"}]
-    [(pointer, text)] = (await told(client, "tree", {"tree": tree})).items()
-    assert (pointer, "nam" in text) == ("/tree/children/0/children/0/children/0", True)
+    inside = "/tree/children/0/children/0/children/0"
+    wrong = {f"{inside}/nam": "Unknown argument.", f"{inside}/name": "This argument is required."}
+    assert await told(client, "tree", {"tree": tree}) == wrong
 
 
 async def test_a_record_becomes_the_object_that_the_function_wants(client):
     rows = [{"city": "Turin", "zip": "10121"}, {"city": "Rome", "zip": "00118"}]
     body = await answer(client, "each/predict", {"rows": rows})
     assert [row["label"] for row in body["rows"]] == ["10121 Turin", "00118 Rome"]
+    assert await told(client, "order", [{"name": "Ada", "address": {}}]) == {
+        "/0/address/city": "This argument is required."
+    }
 
 
 async def test_of_records_that_become_objects_only_the_unfit_ones_fail(client):

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import dataclasses
 import datetime
 import decimal
 import enum
@@ -184,7 +185,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _copy(value: Any) -> Any:
-    if not isinstance(value, (list, dict, set)):
+    is_model = any(hasattr(value, member) for member in ("model_fields_set", "__fields_set__"))  # of pydantic's
+    is_object = (is_model or dataclasses.is_dataclass(value)) and not isinstance(value, type)
+    if not is_object and not isinstance(value, (list, dict, set)):
         return value
     try:
         return copy.deepcopy(value)

@@ -23,6 +23,7 @@ TRAIN, GET_TRAIN_ARGS, GET_PREDICT_ARGS = "train", "get_train_args", "get_predic
 HOOKS = ("get_metadata", GET_TRAIN_ARGS, GET_PREDICT_ARGS, TRAIN, *PREDICT_HOOKS, "warm", "get_signature")
 OLDER_NAMES = {GET_PREDICT_ARGS: "get_test_args"}
 KEYWORDS, DICTIONARY = "keywords", "dictionary"
+MAX_ISSUES = 100
 _CONFIGURATION = re.compile(
     r"(args|arguments|conf|config|configuration|kwargs|params|parameters|options|opts)"
     r"|user_conf|user_config|\w+_(args|arguments|conf|config|kwargs|params|parameters|options|opts)"
@@ -137,7 +138,7 @@ class Description:
         if hook in self.any_keyword:
             given.update({key: value for key, value in values.items() if key not in self.declared[hook]})
         if issues:
-            raise Invalid(issues)
+            raise Invalid(issues[:MAX_ISSUES])
         return Configuration(given) if self._oldest and self.styles.get(hook) == DICTIONARY else given
 
     def check_response(self, value: Any) -> Optional[str]:

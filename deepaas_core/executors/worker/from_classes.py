@@ -1,24 +1,27 @@
 """Classes with members as type hints: data classes, named tuples, typed dictionaries, and pydantic's models.
 
-The members of the first three are checked by the server before a worker sees them. What a class of pydantic takes is
-up to pydantic alone, of whichever version the model has; its members are described for whoever reads.
+The server passes on what is sent for them unchecked, and shows what is known of their members. What a class of pydantic
+takes is up to pydantic alone, of whichever version the model has; the members of the others are checked here.
 """
 
 import dataclasses
 import inspect
+import json
+import sys
+import threading
 import typing
-from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple, Optional
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable, NamedTuple
 
-from .declared import NOTHING, Convert, Declared, Plain, Unfit, keeping_null, pointer_to
+from .checking import Described, checker, each
+from .declared import NOTHING, Convert, Declared, Plain, Unfit, pointer_to
 
-MAX_DEPTH = 10
+#: How deep, and how many members in all, are shown of the classes below one hint.
+MAX_DEPTH, MAX_MEMBERS = 5, 400
+UNKNOWN, MISSING = "Unknown argument.", "This argument is required."
 
-Described = tuple[Plain, Optional[Convert]]
 Describe = Callable[[Any], Described]
-
-#: The classes whose members are being described, the outermost first: one that holds itself is not followed for ever.
-_open: list[type] = []
+Explain = Callable[[str], Mapping[str, str]]
 
 
 class Member(NamedTuple):
@@ -39,47 +42,59 @@ class Member(NamedTuple):
     notes: tuple[Any, ...] = ()
 
 
+class _Shown(threading.local):
+    """What is being described: the classes, the outermost first, and how many members so far."""
+
+    def __init__(self) -> None:
+        self.open: list[Any] = []
+        self.members = 0
+
+
+_shown = _Shown()
+_makers: dict[Any, Convert] = {}
+
+
 def has_members(hint: Any) -> bool:
-    """Whether a type hint is a class whose members are known."""
-    return isinstance(hint, type) and (_is_pydantic(hint) or _members_of(hint) is not None)
+    """Whether a type hint is a class whose members are known, or one of its generic kinds."""
+    hint = typing.get_origin(hint) or hint
+    return isinstance(hint, type) and (_is_pydantic(hint) or _is_plain(hint))
 
 
-def describe(hint: type, of: Describe, explain: Callable[[str], Mapping[str, str]]) -> Optional[Described]:
-    """A class as plain data, and the conversion to it from a JSON object; None if it has no members to speak of.
+def described(hint: type, of: Describe, explain: Explain) -> Described:
+    """A class that has members as plain data, and what makes an object of it of what was sent.
 
     Args:
         hint: The class.
         of: Describes the hint of a member.
         explain: What a docstring says of each member.
     """
-    members = _members_of_model(hint) if _is_pydantic(hint) else _members_of(hint)
-    if members is None:
-        return None
-    plain: Plain = {"kind": "object"}
-    converters: dict[str, Convert] = {}
-    if hint not in _open and len(_open) < MAX_DEPTH:
-        _open.append(hint)
+    root = _root_of(hint)
+    if root is not None:
+        return {**of(root)[0], "opaque": True}, lambda value: _validated(hint, value)
+    plain: Plain = {"kind": "object", "opaque": True}
+    if not _shown.open:
+        _shown.members = 0
+    if hint not in _shown.open and len(_shown.open) < MAX_DEPTH and _shown.members < MAX_MEMBERS:
+        members = members_of(hint)
+        _shown.members += len(members)
+        _shown.open.append(hint)
         try:
             explanations = explain(inspect.getdoc(hint) or "")
-            plain["properties"] = [_described(one, of, explanations, converters) for one in members]
+            plain["properties"] = [_described(one, of, explanations)[0] for one in members[:MAX_MEMBERS]]
         finally:
-            _open.pop()
-    elif not _is_pydantic(hint):  # what is in it is described where it is used
-        return plain, lambda value: _inner(hint, of, explain)(value)
+            _shown.open.pop()
     if _is_pydantic(hint):
-        return {**plain, "opaque": True}, lambda value: _validated(hint, value)
-    if _is_typed_dict(hint):
-        return plain, (lambda value: _converted(value, converters)) if converters else None
-    return plain, lambda value: _made(hint, value, converters)
+        return plain, lambda value: _validated(hint, value)
+    if hint not in _makers:
+        _makers[hint] = _Maker(hint, of)
+    return plain, _makers[hint]
 
 
-def _described(member: Member, of: Describe, explanations: Mapping[str, str], converters: dict[str, Convert]) -> Plain:
+def _described(member: Member, of: Describe, explanations: Mapping[str, str]) -> Described:
     hint = member.hint
     if member.notes:
         hint = typing.Annotated[(hint, *member.notes)]  # type: ignore[valid-type, unused-ignore]
     found, convert = of(hint)
-    if convert is not None:
-        converters[member.name] = convert if member.default is not None else keeping_null(convert)
     plain: Plain = {"name": member.name, **found}
     if member.name in explanations:
         plain.setdefault("help", explanations[member.name])
@@ -87,98 +102,153 @@ def _described(member: Member, of: Describe, explanations: Mapping[str, str], co
         plain["required"] = True
     elif member.default is None:
         plain["nullable"] = True
-    return Declared(plain, default=NOTHING if callable(member.default) else member.default).plain
-
-
-def _inner(hint: type, of: Describe, explain: Callable[[str], Mapping[str, str]]) -> Convert:
-    described = describe(hint, of, explain)
-    return (described and described[1]) or (lambda value: value)
+    return Declared(plain, default=NOTHING if callable(member.default) else member.default).plain, convert
 
 
 # From JSON to objects.
 
 
-def _converted(value: Any, converters: Mapping[str, Convert]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("Must be an object.")
-    made: dict[str, Any] = {}
-    issues: list[tuple[str, str]] = []
-    for name, inner in value.items():
+class _Maker:
+    """Makes objects of a class, once its members have been looked at."""
+
+    def __init__(self, hint: type, of: Describe):
+        self._hint, self._of = hint, of
+        self._checks: dict[str, Convert] = {}
+        self._required: list[str] = []
+        self._seen = False
+
+    def __call__(self, value: Any) -> Any:
+        if not _is_typed_dict(self._hint) and isinstance(value, self._hint):
+            return value
+        if not self._seen:  # a class may hold itself, or one that did not exist when the function was written
+            self._look()
+        if isinstance(value, str):  # a query or a form can send nothing else
+            value = _decoded(value)
+        if not isinstance(value, dict):
+            raise ValueError("Must be an object.")
+        wrong = {name: UNKNOWN for name in value if name not in self._checks}
+        wrong.update({name: MISSING for name in self._required if name not in value})
+        issues = [(pointer_to(name), text) for name, text in wrong.items()]
+        known = [(name, inner) for name, inner in value.items() if name in self._checks]
         try:
-            made[name] = converters[name](inner) if name in converters else inner
-        except Exception as error:  # whatever the author's type raises, it refuses
-            issues += Unfit.issues_of(error, pointer_to(name))
-    if issues:
-        raise Unfit(issues)
-    return made
+            members = each(known, lambda inner: inner, self._checks)
+        except Unfit as unfit:
+            raise Unfit(unfit.issues + issues) from None
+        if issues:
+            raise Unfit(issues)
+        return members if _is_typed_dict(self._hint) else _made(self._hint, members)
+
+    def _look(self) -> None:
+        members = members_of(self._hint)
+        self._checks = {one.name: checker(_described(one, self._of, {})) for one in members}
+        self._required = [one.name for one in members if one.required]
+        self._seen = True
 
 
-def _made(hint: type, value: Any, converters: Mapping[str, Convert]) -> Any:
-    if isinstance(value, hint):
-        return value
-    members = _converted(value, converters)
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _made(hint: Any, members: Mapping[str, Any]) -> Any:
     try:
         return hint(**members)
-    except TypeError as error:
-        raise ValueError(str(error).replace(f"{hint.__name__}.__init__() ", "")) from None
     except Exception as error:
-        raise _told_by_pydantic(error) from None
+        raise _told_by_pydantic(error, members) from None
 
 
 def _validated(hint: Any, value: Any) -> Any:
-    from_text = isinstance(value, str)
-    if hasattr(hint, "model_validate"):
-        validate = hint.model_validate_json if from_text else hint.model_validate
-    else:
-        validate = hint.parse_raw if from_text else hint.parse_obj
+    """What pydantic makes of a value, by the rules for JSON if it is of JSON."""
     try:
-        return validate(value)
+        text = json.dumps(value)
+    except (TypeError, ValueError):  # there is an array in it
+        text = ""
+    try:
+        return _validate(hint, value, text)
     except Exception as error:
-        raise _told_by_pydantic(error) from None
+        first = error
+    if isinstance(value, str):  # which may hold JSON, if it came from a query or a form
+        try:
+            return _validate(hint, value, value)
+        except Exception:
+            pass
+    raise _told_by_pydantic(first, value) from None
 
 
-def _told_by_pydantic(error: Exception) -> Exception:
+def _validate(hint: Any, value: Any, text: str) -> Any:
+    if hasattr(hint, "__pydantic_fields__") and not hasattr(hint, "model_validate"):
+        adapter = sys.modules["pydantic"].TypeAdapter(hint)
+        return adapter.validate_json(text) if text else adapter.validate_python(value)
+    if hasattr(hint, "model_validate"):
+        return hint.model_validate_json(text) if text else hint.model_validate(value)
+    return hint.parse_raw(text) if text else hint.parse_obj(value)
+
+
+def _told_by_pydantic(error: Exception, value: Any) -> Exception:
     """A refusal of pydantic's member by member; any other exception as it is."""
     told = getattr(error, "errors", None)
     if type(error).__name__ != "ValidationError" or not callable(told):
         return error
-    issues = []
-    for one in told():
-        place = [step for step in one.get("loc", ()) if step != "__root__"]
-        issues.append(("".join(map(pointer_to, place)), str(one.get("msg", ""))))
+    issues = [(_place(one.get("loc", ()), one.get("type", ""), value), str(one.get("msg", ""))) for one in told()]
     return Unfit(issues) if issues else error
+
+
+def _place(steps: Iterable[Any], kind: str, value: Any) -> str:
+    """Where in a value something is wrong; the names of a union's members, which pydantic puts between, left out."""
+    pointer, steps = "", list(steps)
+    for number, step in enumerate(steps):
+        inside = step in value if isinstance(value, dict) else isinstance(value, list) and isinstance(step, int)
+        if inside:
+            value = value[step] if isinstance(value, dict) or step < len(value) else None
+            pointer += pointer_to(step)
+        elif number == len(steps) - 1 and "missing" in kind:
+            pointer += pointer_to(step)
+    return pointer
 
 
 # What members a class has.
 
 
-def _members_of(hint: type) -> Optional[list[Member]]:
-    if dataclasses.is_dataclass(hint):
-        hints = _hints(hint)
-        return [_of_field(one, hints.get(one.name, Any)) for one in dataclasses.fields(hint) if one.init]
+def members_of(hint: Any) -> list[Member]:
+    """The members of a class that has some."""
+    if _is_pydantic(hint):
+        return _members_of_model(hint)
+    hints = _hints(hint)
     if _is_typed_dict(hint):
-        required = hint.__required_keys__  # type: ignore[attr-defined]
+        required = hint.__required_keys__
         return [
-            Member(name, _bare(inner), required=name in required and not _says(inner, "NotRequired"))
-            for name, inner in _hints(hint).items()
+            Member(
+                name,
+                _bare(inner),
+                required=(name in required or _says(inner, "Required")) and not _says(inner, "NotRequired"),
+            )
+            for name, inner in hints.items()
         ]
-    if issubclass(hint, tuple) and hasattr(hint, "_fields"):
-        hints, defaults = _hints(hint), getattr(hint, "_field_defaults", {})
+    if dataclasses.is_dataclass(hint):
+        fields = hint.__dataclass_fields__.values()
+        wanted = ("_FIELD", "_FIELD_INITVAR")
         return [
-            Member(name, hints.get(name, Any), defaults.get(name, NOTHING), name not in defaults)
-            for name in hint._fields
+            _of_field(one, hints.get(one.name, Any))
+            for one in fields
+            if one.init and getattr(one, "_field_type", None).__repr__() in wanted
         ]
-    return None
+    defaults = getattr(hint, "_field_defaults", {})
+    return [
+        Member(name, hints.get(name, Any), defaults.get(name, NOTHING), name not in defaults) for name in hint._fields
+    ]
 
 
 def _of_field(field: Any, hint: Any) -> Member:
+    hint = _bare(getattr(hint, "type", hint) if isinstance(hint, dataclasses.InitVar) else hint)
     if field.default is not dataclasses.MISSING:
         return Member(field.name, hint, field.default, required=False)
     return Member(field.name, hint, required=field.default_factory is dataclasses.MISSING)
 
 
 def _members_of_model(hint: Any) -> list[Member]:
-    fields = getattr(hint, "model_fields", None)
+    fields = getattr(hint, "__pydantic_fields__", None) or getattr(hint, "model_fields", None)
     if fields is not None:
         return [_of_pydantic(name, field) for name, field in fields.items()]
     return [
@@ -194,17 +264,40 @@ def _members_of_model(hint: Any) -> list[Member]:
 
 
 def _of_pydantic(name: str, field: Any) -> Member:
-    key = next((one for one in (field.validation_alias, field.alias) if isinstance(one, str)), name)
+    alias = field.validation_alias or field.alias or name
+    if hasattr(alias, "choices"):  # any of several; the first is shown
+        alias = alias.choices[0]
+    hint = field.annotation
+    if hasattr(alias, "path"):  # from deep inside
+        alias, hint = alias.path[0], Any if len(alias.path) > 1 else hint
     required = field.is_required()
     default = NOTHING if required or field.default_factory is not None else field.default
     notes = tuple(field.metadata) + ((field,) if field.description else ())
-    return Member(key, field.annotation, default, required, notes)
+    return Member(str(alias), hint, default, required, notes if hint is not Any else ())
+
+
+def _root_of(hint: Any) -> Any:
+    """What a model of pydantic's that is only one value is made of; None for the others."""
+    if getattr(hint, "__pydantic_root_model__", False) and "root" in getattr(hint, "model_fields", {}):
+        return hint.model_fields["root"].annotation
+    field = getattr(hint, "__fields__", {}).get("__root__") if not hasattr(hint, "model_validate") else None
+    return getattr(field, "outer_type_", None)
 
 
 def _is_pydantic(hint: Any) -> bool:
-    return (hasattr(hint, "model_validate") and hasattr(hint, "model_fields")) or (
-        hasattr(hint, "parse_obj") and hasattr(hint, "__fields__")
+    return any(
+        hasattr(hint, method) and hasattr(hint, fields)
+        for method, fields in (
+            ("model_validate", "model_fields"),
+            ("parse_obj", "__fields__"),
+            ("__pydantic_validator__", "__pydantic_fields__"),
+        )
     )
+
+
+def _is_plain(hint: Any) -> bool:
+    is_named_tuple = issubclass(hint, tuple) and hasattr(hint, "_fields")
+    return dataclasses.is_dataclass(hint) or is_named_tuple or _is_typed_dict(hint)
 
 
 def _is_typed_dict(hint: Any) -> bool:
@@ -212,10 +305,21 @@ def _is_typed_dict(hint: Any) -> bool:
 
 
 def _hints(hint: type) -> dict[str, Any]:
+    """The type hints of a class and what it derives from; one that cannot be resolved here means anything."""
     try:
         return typing.get_type_hints(hint, include_extras=True)
-    except Exception:  # names that exist only for type checkers, or not yet
-        return dict.fromkeys(getattr(hint, "__annotations__", {}), Any)
+    except Exception:  # a name that exists only for type checkers, or that this Python does not have
+        pass
+    found: dict[str, Any] = {}
+    for base in reversed(hint.__mro__):
+        scope = dict(vars(sys.modules.get(base.__module__, typing)))
+        for name, said in vars(base).get("__annotations__", {}).items():
+            said = getattr(said, "__forward_arg__", said)
+            try:
+                found[name] = eval(said, scope, dict(vars(base))) if isinstance(said, str) else said  # the author's own
+            except Exception:
+                found[name] = Any
+    return found
 
 
 def _says(hint: Any, word: str) -> bool:
@@ -223,7 +327,9 @@ def _says(hint: Any, word: str) -> bool:
 
 
 def _bare(hint: Any) -> Any:
-    """A hint of a typed dictionary without what it says of its key."""
-    while any(_says(hint, word) for word in ("Required", "NotRequired", "ReadOnly")):
+    """A member's hint without what it says of the member, and not of its value."""
+    while any(_says(hint, word) for word in ("Required", "NotRequired", "ReadOnly")) or (
+        typing.get_origin(hint) is typing.Final
+    ):
         hint = typing.get_args(hint)[0]
     return hint

@@ -14,9 +14,12 @@ import uuid
 from typing import Any, Callable, Optional
 
 from . import compat, from_classes
-from .declared import NOTHING, Convert, Declared, Plain, Unfit, keeping_null, plain_values, pointer_to, with_uploads
+from .checking import Described, checker, each
+from .declared import NOTHING, Convert, Declared, Plain, keeping_null, plain_values, with_uploads
+from .from_classes import has_members
 
-Described = tuple[Plain, Optional[Convert]]
+#: The server reads descriptions that are nested so deep; see ``domain.argument.MAX_NESTING``.
+MAX_DEPTH = 20
 
 
 def declare(parameter: inspect.Parameter, annotation: Any, explanation: str) -> Declared:
@@ -39,9 +42,20 @@ def declare(parameter: inspect.Parameter, annotation: Any, explanation: str) -> 
         plain["required"] = True
     elif default is None:
         plain["nullable"] = True
-    if convert is not None:
+    if convert is not None and (plain.get("nullable") or not plain.get("opaque")):
         convert = keeping_null(convert)
-    return Declared(plain, convert, _constant(default))
+    return Declared(_pruned(plain), convert, _constant(default))
+
+
+def _pruned(plain: Plain, depth: int = 0) -> Plain:
+    """A description that is no deeper than the server reads."""
+    if depth >= MAX_DEPTH:
+        return {member: value for member, value in plain.items() if member not in ("items", "properties")}
+    if "items" in plain:
+        plain["items"] = _pruned(plain["items"], depth + 1)
+    if "properties" in plain:
+        plain["properties"] = [_pruned(member, depth + 1) for member in plain["properties"]]
+    return plain
 
 
 def _constant(default: Any) -> Any:
@@ -85,7 +99,7 @@ def describe(hint: Any) -> Described:
         return _literal(typing.get_args(hint)), None
     if origin is typing.Union or type(hint).__name__ == "UnionType":
         return _union(typing.get_args(hint))
-    if origin is not None and getattr(origin, "__name__", "") not in _FOREIGN:
+    if origin is not None and getattr(origin, "__name__", "") not in _FOREIGN and not has_members(origin):
         return _generic(origin, typing.get_args(hint))
     return _class(origin or hint)
 
@@ -105,9 +119,8 @@ def _class(hint: Any) -> Described:
     foreign = _FOREIGN.get(hint.__name__)
     if foreign is not None and hint.__module__.split(".")[0] in ("numpy", "pandas"):
         return {"kind": foreign[0]}, lambda value: foreign[1](hint, value)
-    described = from_classes.describe(hint, describe, explanations)
-    if described is not None:
-        return described
+    if has_members(hint):
+        return from_classes.described(hint, describe, explanations)
     for python, kind in _KINDS:
         if issubclass(hint, python):
             return {"kind": kind}, _CONVERT.get(python)
@@ -215,25 +228,43 @@ def _kind_of(value: Any) -> str:
 
 def _union(members: tuple[Any, ...]) -> Described:
     nullable = type(None) in members
-    others = [describe(one) for one in members if one is not type(None)]
+    hints = [one for one in members if one is not type(None)]
+    others = [describe(one) for one in hints]
     if len(others) == 1:
         plain, convert = dict(others[0][0]), others[0][1]
     elif {plain["kind"] for plain, _ in others} == {"integer", "number"}:
         plain, convert = {"kind": "number"}, None
     elif all(plain["kind"] == "string" and plain.keys() <= {"kind"} for plain, _ in others):
         plain, convert = {"kind": "string"}, None
+    elif any(map(has_members, hints)):
+        plain, convert = {"kind": "any", "opaque": True}, _first_that_fits(hints, others)
     else:
         plain, convert = {"kind": "any"}, None
     if nullable:
         plain["nullable"] = True
-    return plain, convert and keeping_null(convert)
+    return plain, keeping_null(convert) if convert is not None and nullable else convert
+
+
+def _first_that_fits(hints: list[Any], others: list[Described]) -> Convert:
+    checks = [checker(one) for one in others]
+    names = [getattr(one, "__name__", str(one)) for one in hints]
+
+    def converted(value: Any) -> Any:
+        for check in checks:
+            try:
+                return check(value)
+            except Exception:  # whatever the author's type raises, it refuses
+                continue
+        raise ValueError(f"Must be a {' or a '.join(names)}.")
+
+    return converted
 
 
 def _generic(origin: Any, arguments: tuple[Any, ...]) -> Described:
     if not isinstance(origin, type):
         return {"kind": "any"}, None
     if issubclass(origin, collections.abc.Mapping):
-        return {"kind": "object"}, _values_converter(describe(arguments[1])[1] if len(arguments) == 2 else None)
+        return {"kind": "object"}, _values_converter(checker(describe(arguments[1])) if len(arguments) == 2 else None)
     if issubclass(origin, tuple):
         return _tuple(arguments)
     if issubclass(origin, os.PathLike):
@@ -255,9 +286,9 @@ def _tuple(arguments: tuple[Any, ...]) -> Described:
         plain: Plain = {"kind": "array", "items": {"name": "", **items}}
         converted = _items_converter(tuple, convert)
     else:
-        converters = [describe(one)[1] or _itself for one in arguments]
+        converters = dict(enumerate(checker(describe(one)) for one in arguments))
         plain = {"kind": "array"}
-        converted = lambda values: tuple(one(value) for one, value in zip(converters, values))  # noqa: E731
+        converted = lambda values: tuple(each(enumerate(_listed(values)), _itself, converters).values())  # noqa: E731
     if arguments[-1] is not Ellipsis:
         plain["min_length"] = plain["max_length"] = len(arguments)
     return plain, converted
@@ -270,26 +301,25 @@ def _itself(value: Any) -> Any:
 def _items_converter(make: Callable[..., Any], convert: Optional[Convert]) -> Optional[Convert]:
     if convert is None:
         return None if make is list else make
-    return lambda values: make(_each(enumerate(values), convert).values())
+    return lambda values: make(each(enumerate(_listed(values)), convert).values())
+
+
+def _listed(values: Any) -> Any:
+    if not isinstance(values, (list, tuple, set, frozenset)) and not hasattr(values, "__array__"):
+        raise ValueError("Must be a list.")
+    return values
 
 
 def _values_converter(convert: Optional[Convert]) -> Optional[Convert]:
     if convert is None:
         return None
-    return lambda members: _each(members.items(), convert)
 
+    def converted(members: Any) -> dict[Any, Any]:
+        if not isinstance(members, dict):
+            raise ValueError("Must be an object.")
+        return each(members.items(), convert)
 
-def _each(parts: "collections.abc.Iterable[tuple[Any, Any]]", convert: Convert) -> dict[Any, Any]:
-    """The parts of a value, converted, by where they are; all that is wrong is told at once."""
-    made, issues = {}, []
-    for place, part in parts:
-        try:
-            made[place] = convert(part)
-        except Exception as error:  # whatever the author's type raises, it refuses
-            issues += Unfit.issues_of(error, pointer_to(place))
-    if issues:
-        raise Unfit(issues)
-    return made
+    return converted
 
 
 # Annotated[…]: bounds as annotated_types, pydantic, msgspec and marshmallow's validators name them.
@@ -310,7 +340,7 @@ def _annotated(hint: Any) -> Described:
 def _bound(plain: Plain, note: Any) -> None:
     for attribute, member, exclusive in _BOUNDS:
         limit = getattr(note, attribute, None)
-        if isinstance(limit, (int, float)) and not isinstance(limit, bool):
+        if isinstance(limit, (int, float)) and not isinstance(limit, bool) and plain_values([limit]):
             plain[member] = limit
             if exclusive or getattr(note, f"{attribute}_inclusive", True) is False:
                 plain[f"exclusive_{member}"] = True

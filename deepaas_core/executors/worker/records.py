@@ -168,7 +168,7 @@ class Records:
         function = self._description.hooks["predict"]
         try:
             if self._whole is not None and self._whole not in record:
-                kwargs = self._description.deserialize("predict", {**values, self._whole: record})
+                kwargs = self._with_whole(self._whole, record, values)
             else:
                 kwargs = self._description.deserialize("predict", self._named({**values, **record}))
             return (_body(self._run(function, (), kwargs)),)
@@ -176,6 +176,15 @@ class Records:
             return Refusal("invalid", issues=error.issues)
         except BaseException as error:
             return refusal_for(error)
+
+    def _with_whole(self, name: str, record: Record, values: Mapping[str, Any]) -> Record:
+        """The function's arguments for a record that it takes whole, under a name that no caller knows."""
+        try:
+            return self._description.deserialize("predict", {**values, name: record})
+        except Invalid as error:
+            inside = pointer_to(name) + "/"
+            cut = len(inside) - 1
+            raise Invalid([(at[cut:] if at.startswith(inside) else at, text) for at, text in error.issues]) from None
 
     def _named(self, given: Record) -> Record:
         """A record by the names of the function's parameters, which cannot have blanks or dots.
@@ -302,7 +311,19 @@ def _lacks(declared: Any, key: str, given: Mapping[str, Any]) -> bool:
 def _hint(function: Callable[..., Any]) -> Any:
     """The type hint of a function's first parameter; None without one."""
     parameters = shape_of(function).parameters or ()
-    return from_hints.annotations(function).get(parameters[0].name) if parameters else None
+    return _bare(from_hints.annotations(function).get(parameters[0].name)) if parameters else None
+
+
+def _bare(hint: Any) -> Any:
+    """A type hint without what bounds or explains it, and without that there may be none."""
+    while True:
+        others = [one for one in typing.get_args(hint) if one is not type(None)]
+        if hasattr(hint, "__metadata__"):
+            hint = hint.__origin__
+        elif len(others) == 1 and (typing.get_origin(hint) is Union or type(hint).__name__ == "UnionType"):
+            hint = others[0]
+        else:
+            return hint
 
 
 def _converted(record: Record, convert: Convert) -> Outcome:
@@ -319,7 +340,7 @@ def _gather_as(hint: Any, name: str, names: Sequence[str]) -> Optional[Gather]:
     if "ndarray" in str(hint):
         return Gather(name, lambda records: _array(records, names))
     if (typing.get_origin(hint) or hint) in _SEQUENCES:
-        items = (typing.get_args(hint) or (dict,))[0]
+        items = _bare((typing.get_args(hint) or (dict,))[0])
         if (typing.get_origin(items) or items) in _SEQUENCES:
             return Gather(name, lambda records: [[record.get(key) for key in names or record] for record in records])
         if items in (int, float, str, bool):
