@@ -7,6 +7,7 @@ executors are others. Training runs it records and reads by itself, the main pro
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import json
 import logging
@@ -42,7 +43,7 @@ from deepaas_core.stores.sql_automations import SqlAutomationStore
 from deepaas_core.telemetry import logs
 from deepaas_core.web import app as web_app
 from deepaas_core.web.deepaas.debugging import Passing
-from deepaas_core.web.nursery import ORDER
+from deepaas_core.web.nursery import ORDER, SIGNALS
 from deepaas_core.web.processes import (
     COUNTS,
     GONE,
@@ -237,8 +238,9 @@ class Front:
 def main() -> int:
     """Fork an HTTP process whenever the process at the other end of the inherited socket asks for one."""
     descriptor, parent = map(int, sys.argv[1:])
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # they reach the whole group; the main process decides
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     die_with(parent)
     app.loop_factory()  # loads it
     gc.collect()
@@ -295,25 +297,42 @@ class Template:
                     self._woken.recv(4096)
                     self._reap()
                 if self._orders in ready:
-                    order, descriptors, _, _ = socket.recv_fds(self._orders, len(ORDER), MAX_SOCKETS)
+                    order, descriptors, flags, _ = socket.recv_fds(self._orders, len(ORDER), MAX_SOCKETS)
                     if not order:
                         return None
-                    pid = os.fork()
-                    if pid == 0:
-                        self._leave()
+                    if self._fork(whole=not flags & socket.MSG_CTRUNC):
                         return descriptors
                     for descriptor in descriptors:
                         os.close(descriptor)
-                    self._tell({"pid": pid})
         return None
 
-    def _leave(self) -> None:
+    def _fork(self, whole: bool) -> bool:
+        """Fork, if all sockets have come, and say what became of it.
+
+        Returns:
+            Whether this is the process that was forked.
+        """
+        template = os.getpid()
+        try:
+            if not whole:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            pid = os.fork()
+        except OSError as error:  # the others go on
+            self._tell({"failed": f"cannot fork: {error.strerror}"})
+            return False
+        if pid:
+            self._tell({"pid": pid})
+            return False
+        self._leave(template)
+        return True
+
+    def _leave(self, template: int) -> None:
         """Keep nothing of the template in the process that was forked."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for one in (self._orders, self._woken, self._waking):
             one.close()
-        die_with(os.getppid())
+        die_with(template)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
@@ -323,7 +342,7 @@ class Template:
                     return
                 self._tell({"pid": pid, "code": os.waitstatus_to_exitcode(status)})
 
-    def _tell(self, said: Mapping[str, int]) -> None:
+    def _tell(self, said: Mapping[str, int | str]) -> None:
         self._orders.sendall(json.dumps(said).encode() + b"\n")
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -21,6 +20,11 @@ from contextlib import suppress
 PROGRAM = "deepaas_core.front"
 #: What asks for a process; its sockets come with it.
 ORDER = b"fork"
+#: Where the program finds its orders.
+ORDERS_FD = 3
+#: What reaches all processes of a server, and is for the main process to decide about.
+SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+TRIES, LOOK_EVERY_S = 40, 0.05
 
 
 class Child:
@@ -48,6 +52,12 @@ class Child:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
+    def give_up(self) -> None:
+        """End it, and wait no longer for word of that: who would bring it may be stuck."""
+        self.kill()
+        if self.code is None:
+            self.end(0)
+
     def end(self, code: int) -> None:
         """Note that it has ended."""
         self.code = code
@@ -58,51 +68,49 @@ class Nursery:
     """Forks processes from one that is started when the first is asked for, and anew if it was lost."""
 
     def __init__(self) -> None:
-        self._template: asyncio.subprocess.Process | None = None
-        self._starting: asyncio.Task[None] | None = None
+        self._template: int | None = None
         self._orders: socket.socket | None = None
         self._said = b""
         self._children: dict[int, Child] = {}
         self._ordered: deque[asyncio.Future[Child]] = deque()
+        self._burials: set[asyncio.Task[None]] = set()
 
     async def fork(self, sockets: Sequence[socket.socket]) -> Child:
         """Make a process that gets these sockets; once this has been begun, they may be closed.
 
         Raises:
-            OSError: There is none, because what is forked did not start, or has ended.
+            OSError: There is none, because the system does not allow it, or what is forked has ended.
         """
         if self._orders is None:
-            self._orders, theirs = socket.socketpair()
-            self._said = b""
-            asyncio.get_running_loop().add_reader(self._orders, self._hear)
-            self._starting = asyncio.create_task(self._start(theirs))
+            self._start()
+        assert self._orders is not None
+        socket.send_fds(self._orders, [ORDER], [one.fileno() for one in sockets])
         forked: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self._ordered.append(forked)
-        socket.send_fds(self._orders, [ORDER], [one.fileno() for one in sockets])
         return await forked
 
     async def close(self) -> None:
-        """End what is forked; the processes are to have ended by now."""
-        self._lose()
-        if self._starting is not None:
-            await self._starting
-        if self._template is not None:
-            await self._template.wait()
+        """End what is forked, and with it whatever process has not ended by now."""
+        self._lose("the server stops")
+        await asyncio.gather(*self._burials)
 
-    async def _start(self, orders: socket.socket) -> None:
-        if self._template is not None:
-            await self._template.wait()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with orders:
-            try:
-                self._template = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", PROGRAM, str(orders.fileno()), str(os.getpid())),
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[orders.fileno()],
-                    env=environment,
-                )
-            except OSError as error:
-                self._lose(str(error))
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        path = os.pathsep.join(filter(None, sys.path))
+        with theirs:
+            self._template = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-P", "-m", PROGRAM, str(ORDERS_FD), str(os.getpid())],
+                {**os.environ, "PYTHONPATH": path},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), ORDERS_FD),
+                ],
+                # A service manager signals all processes of a server, and one that loads has no handlers yet.
+                setsigmask=SIGNALS,
+            )
+        self._orders, self._said = ours, b""
+        asyncio.get_running_loop().add_reader(ours, self._hear)
 
     def _hear(self) -> None:
         """Take in which processes have begun and ended."""
@@ -112,7 +120,7 @@ class Nursery:
         except OSError:
             piece = b""
         if not piece:
-            self._lose()
+            self._lose("what HTTP processes are forked from has ended")
             return
         *lines, self._said = (self._said + piece).split(b"\n")
         for line in lines:
@@ -120,21 +128,59 @@ class Nursery:
             if "code" in said:
                 self._children.pop(said["pid"]).end(said["code"])
                 continue
-            child = self._children[said["pid"]] = Child(said["pid"])
             forked = self._ordered.popleft()
-            if not forked.done():  # nobody waits for one that was given up
-                forked.set_result(child)
+            if "pid" in said:
+                child = self._children[said["pid"]] = Child(said["pid"])
+                if not forked.done():  # nobody waits for one that was given up
+                    forked.set_result(child)
+            elif not forked.done():
+                forked.set_exception(OSError(said["failed"]))
 
-    def _lose(self, reason: str = "what HTTP processes are forked from has ended") -> None:
+    def _lose(self, reason: str) -> None:
         """What is forked has ended, or is to: the processes end with it."""
         if self._orders is None:
             return
-        asyncio.get_running_loop().remove_reader(self._orders)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._orders)
         self._orders.close()
         self._orders = None
         while self._ordered:
             forked = self._ordered.popleft()
             if not forked.done():
                 forked.set_exception(OSError(reason))
+        if self._template is not None:
+            burial = loop.create_task(_bury(self._template, list(self._children)))
+            self._burials.add(burial)
+            burial.add_done_callback(self._burials.discard)
+            self._template = None
         while self._children:
             self._children.popitem()[1].end(-signal.SIGKILL)
+
+
+async def _bury(template: int, orphans: list[int]) -> None:
+    """See to it that a process that has nothing to do any more ends, and that nothing is left of it in the system.
+
+    Args:
+        template: Its number.
+        orphans: What it was the parent of: ours, if there is nobody else above us, as in a container.
+    """
+    for number in range(TRIES):
+        if _reaped(template):
+            break
+        if number == TRIES // 2:
+            with suppress(ProcessLookupError):
+                os.kill(template, signal.SIGKILL)
+        await asyncio.sleep(LOOK_EVERY_S)
+    for _ in range(TRIES):
+        orphans = [pid for pid in orphans if not _reaped(pid)]
+        if not orphans:
+            break
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _reaped(pid: int) -> bool:
+    """Whether a process has ended, or is nobody of ours."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True

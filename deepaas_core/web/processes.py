@@ -161,8 +161,8 @@ class HttpProcesses:
         for process in self._processes:
             if process.process is not None:
                 process.process.kill()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
         await self._nursery.close()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
         self._capture.end()
 
     # One process after the other.
@@ -200,8 +200,8 @@ class HttpProcesses:
 
     def _hung_up(self, process: HttpProcess) -> None:
         """The link is broken: without it a process is of no use."""
-        if process.process is not None and not self._stopping:
-            asyncio.get_running_loop().call_later(1.0, process.process.kill)
+        if process.process is not None:
+            asyncio.get_running_loop().call_later(1.0, process.process.give_up)
 
     async def _clean_up(self, process: HttpProcess) -> None:
         """Keep what the process has counted; drop what it was doing and what it left on disk."""

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 
 import psutil
@@ -186,6 +191,37 @@ def test_what_they_are_forked_from_may_be_killed(doomed: Server):
     os.kill(template, signal.SIGKILL)
     until(lambda: len(doomed.http_processes()) == 2 and not before.keys() & doomed.http_processes().keys())
     assert {doomed.predict("echo", number).status for number in range(MANY)} == {200}
+
+
+def test_one_that_cannot_be_forked_costs_no_other():
+    program = """
+        import os, socket, sys
+        from deepaas_core import front
+
+        def fork():
+            raise BlockingIOError(11, "too many processes")
+
+        os.fork = fork
+        front.Template(socket.socket(fileno=int(sys.argv[1]))).fork_as_told()
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-c", textwrap.dedent(program), str(theirs.fileno())]
+        with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as template:
+            for _ in range(2):
+                socket.send_fds(ours, [b"fork"], [theirs.fileno()])
+                assert json.loads(ours.recv(4096)) == {"failed": "cannot fork: too many processes"}
+            theirs.close()
+            ours.close()
+            assert template.wait(timeout=20) == 0
+
+
+def test_the_end_does_not_wait_for_what_they_are_forked_from(doomed: Server):
+    family = doomed.children()
+    [template] = {child.ppid() for child in doomed.http_processes().values()}
+    os.kill(template, signal.SIGSTOP)
+    assert doomed.stop() == 0
+    until(lambda: not any(_lives(child) for child in family.values()), within_s=10)
 
 
 def test_readiness_follows_the_model_in_all(several: Server):

@@ -70,6 +70,18 @@ def test_connections_that_wait_to_be_accepted_are_answered(serving: Server, clie
     assert serving.process.wait(timeout=20) == 0
 
 
+def test_who_connected_is_answered_even_if_all_processes_are_told_to_end_while_they_start(server: Server):
+    server.within = ("setsid",)
+    server.install("echo", "def predict_data(data): return data")
+    server.start("--http-workers", "2")
+    where = urlsplit(server.url)
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.sendall(REQUEST)
+        os.killpg(server.process.pid, signal.SIGTERM)
+        assert answer(connection).startswith(b"HTTP/1.1 ")
+    assert server.process.wait(timeout=40) == 0
+
+
 def test_requests_on_open_connections_are_answered(serving: Server, clients):
     connections = [clients() for _ in range(NUMBER)]
     for connection in connections:
