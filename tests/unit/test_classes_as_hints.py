@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 from typing import Annotated, Generic, Literal, NamedTuple, Required, TypedDict, TypeVar
 
+import pydantic
 import pytest
 
 from deepaas_core.executors.worker.describing import Invalid, describe
@@ -139,6 +140,16 @@ def test_members_are_checked_wherever_they_are(hint, sent, wrong):
 def test_classes_that_refer_to_each_other_have_a_short_description():
     [plain] = declared(Twisted)
     assert len(json.dumps(plain)) < 100_000
+
+
+class Json(pydantic.RootModel["int | list[Json]"]):
+    pass
+
+
+def test_a_model_of_one_value_may_hold_itself():
+    assert declared(Json)[0]["opaque"] is True
+    assert taken(Json, [1, [2]]).model_dump() == [1, [2]]
+    assert taken(Json, "x").keys() == {"/x"}
 
 
 def test_bounds_that_the_server_cannot_read_are_left_out():

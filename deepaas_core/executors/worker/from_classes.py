@@ -69,18 +69,13 @@ def described(hint: type, of: Describe, explain: Explain) -> Described:
         explain: What a docstring says of each member.
     """
     root = _root_of(hint)
-    if root is not None:
-        return {**of(root)[0], "opaque": True}, lambda value: _validated(hint, value)
-    plain: Plain = {"kind": "object", "opaque": True}
+    plain: Plain = {"kind": "any" if root is not None else "object", "opaque": True}
     if not _shown.open:
         _shown.members = 0
     if hint not in _shown.open and len(_shown.open) < MAX_DEPTH and _shown.members < MAX_MEMBERS:
-        members = members_of(hint)
-        _shown.members += len(members)
         _shown.open.append(hint)
         try:
-            explanations = explain(inspect.getdoc(hint) or "")
-            plain["properties"] = [_described(one, of, explanations)[0] for one in members[:MAX_MEMBERS]]
+            plain.update(_inside(hint, root, of, explain))
         finally:
             _shown.open.pop()
     if _is_pydantic(hint):
@@ -88,6 +83,15 @@ def described(hint: type, of: Describe, explain: Explain) -> Described:
     if hint not in _makers:
         _makers[hint] = _Maker(hint, of)
     return plain, _makers[hint]
+
+
+def _inside(hint: type, root: Any, of: Describe, explain: Explain) -> Plain:
+    if root is not None:
+        return {**of(root)[0], "opaque": True}
+    members = members_of(hint)[:MAX_MEMBERS]
+    _shown.members += len(members)
+    explanations = explain(inspect.getdoc(hint) or "")
+    return {"properties": [_described(one, of, explanations)[0] for one in members]}
 
 
 def _described(member: Member, of: Describe, explanations: Mapping[str, str]) -> Described:
