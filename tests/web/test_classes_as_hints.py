@@ -248,6 +248,13 @@ async def test_of_records_that_become_objects_only_the_unfit_ones_fail(client):
     assert body["rows"][1]["error"]["errors"][0]["pointer"] == "/amount"
 
 
+async def test_the_page_of_the_service_shows_the_members(client):
+    page = await (await client.get("/services/shop", headers={"Accept": "text/html"})).text()
+    for name in ("customer.name", "customer.address.zip", "customer.notes[].at", "payments[].in", "tree.children"):
+        assert f"<code>{name}</code>" in page, name
+    assert "As on the card." in page
+
+
 async def test_the_openapi_document_shows_the_members(client):
     document = await (await client.get("/openapi.json")).json()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from deepaas_core.domain.arguments import Argument, Kind
 from deepaas_core.domain.service import Endpoint, Feature, FeatureType
 
 _MAX_CLASSES = 40
+#: Rows of a table for one argument, and how deep its members are shown.
+_MAX_MEMBERS, _MAX_DEPTH = 40, 3
 _SECRET = "••••"
 
 
@@ -74,20 +77,26 @@ def of_fetched(endpoint: Endpoint) -> Sequence[Column]:
 
 
 def of_arguments(arguments: Iterable[Argument]) -> Sequence[Column]:
-    """The rows of the table of a function's arguments."""
-    return [
-        Column(
-            argument.key,
-            f"{argument.kind} of {argument.items.kind}" if argument.items else str(argument.kind),
-            notes=(
-                _presence_of(argument),
-                *_bounds(argument.minimum, argument.maximum),
-                *([_one_of(argument.choices)] if argument.choices else []),
-            ),
-            help=argument.help,
-        )
-        for argument in arguments
-    ]
+    """The rows of the table of a function's arguments, and of their members."""
+    return [row for argument in arguments for row in islice(_of_argument(argument, "", 0), _MAX_MEMBERS)]
+
+
+def _of_argument(argument: Argument, above: str, depth: int) -> Iterator[Column]:
+    name = above + argument.key
+    yield Column(
+        name,
+        f"{argument.kind} of {argument.items.kind}" if argument.items else str(argument.kind),
+        notes=(
+            _presence_of(argument),
+            *_bounds(argument.minimum, argument.maximum),
+            *([_one_of(argument.choices)] if argument.choices else []),
+        ),
+        help=argument.help,
+    )
+    if depth < _MAX_DEPTH:
+        inside = f"{name}[]." if argument.items else f"{name}."
+        for member in (argument.items or argument).properties:
+            yield from _of_argument(member, inside, depth + 1)
 
 
 def _of_feature(feature: Feature, presence: tuple[str, ...]) -> Column:
