@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from tests.services import make_live, packed
@@ -175,9 +174,6 @@ async def told(client, endpoint: str, body: Any) -> dict[str, str]:
     return {one["pointer"]: one["detail"] for one in (await answer(client, endpoint, body, 422))["errors"]}
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
 async def test_a_function_gets_objects_of_the_classes_it_names(client):
     customer = {"name": "Ada", "address": {"city": "Turin"}, "since": "2024-05-01", "notes": [{"at": "2026-01-31"}]}
     result = (await answer(client, "order", {"customer": customer}))["result"]
@@ -272,3 +268,20 @@ async def test_the_openapi_document_shows_the_members(client):
     assert payment["properties"]["amount"]["exclusiveMinimum"] is True
     assert payment["properties"]["in"]["maxLength"] == 3
     assert schema("tree")["tree"]["properties"]["children"]["items"]["type"] == "object"
+
+
+async def test_a_training_run_is_not_begun_with_what_does_not_fit(serve):
+    model = """
+        import dataclasses
+
+        @dataclasses.dataclass
+        class Plan:
+            epochs: int = 1
+
+        def train(plan: Plan):
+            return plan.epochs
+    """
+    client = await serve(planned=model)
+    refused = await client.post("/api/v1/models/planned/train", json={"plan": {"epochs": "many"}})
+    assert (refused.status, (await refused.json())["errors"][0]["pointer"]) == (422, "/plan/epochs")
+    assert (await client.post("/api/v1/models/planned/train", json={"plan": {"epochs": 2}})).status == 202

@@ -102,6 +102,7 @@ async def post_train(request: web.Request) -> web.Response:
     model = request.app[CATALOG].offering(request.match_info["model"], Capability.TRAIN)
     with Folder(request.app[SCRATCH]) as own:
         values = await read_values(request, model, Capability.TRAIN, own)
+        await request.app[PREDICTOR].look_at(model, Capability.TRAIN, values)
         run = await request.app[TRAINER].start(model, values, read_condition(request))
     return await accepted(run, request)
 
