@@ -31,8 +31,9 @@ async def look_up(enricher: Enricher, live: Live, endpoint: Endpoint, rows: Sequ
     for at, issues in wrong.items():
         enriched.ignored.pop(at, None)
         enriched.leave_out(at, errors.InvalidInput(issues))
+    fetched = endpoint.fetched
     enriched.records = [
-        None if record is None else {name: record[name] for name in endpoint.fetched} for record in enriched.records
+        None if record is None else {name: record[name] for name in fetched} for record in enriched.records
     ]
     return enriched
 

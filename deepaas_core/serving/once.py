@@ -32,9 +32,10 @@ class _Same:
 
     def __init__(self, objects: tuple[Any, ...]):
         self.objects = objects
+        self._ids = tuple(map(id, objects))
 
     def __hash__(self) -> int:
-        return hash(tuple(map(id, self.objects)))
+        return hash(self._ids)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and tuple(map(id, other.objects)) == tuple(map(id, self.objects))
+        return isinstance(other, _Same) and other._ids == self._ids
