@@ -2,8 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Any, Callable, Optional
 
 from .declared import Convert, Plain, Unfit, pointer_to
@@ -50,7 +49,7 @@ def checked(plain: Plain, value: Any) -> Any:
         value = _SCALARS[kind](value[0] if isinstance(value, list) and len(value) == 1 else value)
     elif kind == "object" and not isinstance(value, dict):
         raise ValueError("Must be an object.")
-    elif kind == "array" and not hasattr(value, "__array__"):
+    elif kind == "array" and not hasattr(listed(value), "__array__"):
         value = _items(plain, value)
     if plain.get("choices") and value not in plain["choices"]:
         raise ValueError(f"Must be one of: {', '.join(map(str, plain['choices']))}.")
@@ -58,35 +57,49 @@ def checked(plain: Plain, value: Any) -> Any:
     return value
 
 
-def _items(plain: Plain, value: Any) -> list[Any]:
-    if not isinstance(value, (list, tuple)):
+def listed(value: Any) -> Any:
+    """A value that has items, as a list or an array; refuses any other."""
+    if not isinstance(value, (list, tuple)) and not hasattr(value, "__array__"):
         raise ValueError("Must be a list.")
+    return value
+
+
+def match(plain: Plain, value: Any) -> None:
+    """Refuse text that is not of the pattern of a description, if that has one."""
+    pattern = plain.get("pattern")
+    if pattern is not None and isinstance(value, str) and not re.match(pattern, value):
+        raise ValueError(f"Must match {pattern}.")
+
+
+def _items(plain: Plain, value: Any) -> list[Any]:
     items = plain.get("items")
-    return list(value) if items is None else list(each(enumerate(value), lambda item: checked(items, item)).values())
+    return list(value) if items is None else each_item(value, lambda item: checked(items, item))
 
 
-def each(
-    parts: Iterable[tuple[Any, Any]], convert: Convert, converters: Mapping[Any, Convert] = MappingProxyType({})
-) -> dict[Any, Any]:
+def each_item(values: Iterable[Any], convert: Convert) -> list[Any]:
+    """The items of a list, converted; see ``each``."""
+    return list(each((place, item, convert) for place, item in enumerate(values)).values())
+
+
+def each(parts: Iterable[tuple[Any, Any, Convert]], issues: Sequence[tuple[str, str]] = ()) -> dict[Any, Any]:
     """The parts of a value, converted, by where they are; all that is wrong is told at once.
 
     Args:
-        parts: Where each is, and what it is.
-        convert: For those that have no converter of their own.
-        converters: By where a part is.
+        parts: Where each is, what it is, and what converts it.
+        issues: What is wrong besides.
 
     Raises:
         Unfit: Some do not fit.
     """
     made: dict[Any, Any] = {}
-    issues: list[tuple[str, str]] = []
-    for place, part in parts:
+    wrong = list(issues)
+    for place, part, convert in parts:
         try:
-            made[place] = converters.get(place, convert)(part)
+            made[place] = convert(part)
         except Exception as error:  # whatever the author's type raises, it refuses
-            issues += Unfit.issues_of(error, pointer_to(place))
-    if issues:
-        raise Unfit(issues)
+            wrong += Unfit.issues_of(error, pointer_to(place))
+    if wrong:
+        raise Unfit(wrong)
     return made
 
 
@@ -103,9 +116,7 @@ def _bounded(plain: Plain, value: Any) -> None:
             raise ValueError(f"Shorter than minimum length {least}.")
         if most is not None and len(value) > most:
             raise ValueError(f"Longer than maximum length {most}.")
-    pattern = plain.get("pattern")
-    if pattern is not None and isinstance(value, str) and not re.match(pattern, value):
-        raise ValueError(f"Must match {pattern}.")
+    match(plain, value)
 
 
 def _text(value: Any) -> str:

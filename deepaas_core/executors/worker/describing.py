@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from . import from_dicts, from_fields, from_hints
+from .checking import match
 from .declared import Declared, Plain, Unfit, pointer_to, text_of
 from .dictionary import Configuration
 from .scripts import Script
@@ -389,9 +390,8 @@ def _by_key(declared: Iterable[Declared]) -> dict[str, Declared]:
 
 
 def _checked(declared: Declared, sent: Any) -> Any:
-    pattern = declared.plain.get("pattern")
-    if pattern is not None and declared.field is None and isinstance(sent, str) and not re.match(pattern, sent):
-        raise ValueError(f"Must match {pattern}.")
+    if declared.field is None:
+        match(declared.plain, sent)
     return declared.value(sent)
 
 

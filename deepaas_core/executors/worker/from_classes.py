@@ -130,16 +130,8 @@ class _Maker:
             value = _decoded(value)
         if not isinstance(value, dict):
             raise ValueError("Must be an object.")
-        wrong = {name: UNKNOWN for name in value if name not in self._checks}
-        wrong.update({name: MISSING for name in self._required if name not in value})
-        issues = [(pointer_to(name), text) for name, text in wrong.items()]
-        known = [(name, inner) for name, inner in value.items() if name in self._checks]
-        try:
-            members = each(known, lambda inner: inner, self._checks)
-        except Unfit as unfit:
-            raise Unfit(unfit.issues + issues) from None
-        if issues:
-            raise Unfit(issues)
+        missing = [(pointer_to(name), MISSING) for name in self._required if name not in value]
+        members = each(((name, inner, self._checks.get(name, _unknown)) for name, inner in value.items()), missing)
         return members if _is_typed_dict(self._hint) else _made(self._hint, members)
 
     def _look(self) -> None:
@@ -147,6 +139,10 @@ class _Maker:
         self._checks = {one.name: checker(_described(one, self._of, {})) for one in members}
         self._required = [one.name for one in members if one.required]
         self._seen = True
+
+
+def _unknown(_: Any) -> Any:
+    raise ValueError(UNKNOWN)
 
 
 def _decoded(text: str) -> Any:
@@ -182,11 +178,11 @@ def _validated(hint: Any, value: Any) -> Any:
 
 
 def _validate(hint: Any, value: Any, text: str) -> Any:
-    if hasattr(hint, "__pydantic_fields__") and not hasattr(hint, "model_validate"):
-        adapter = sys.modules["pydantic"].TypeAdapter(hint)
-        return adapter.validate_json(text) if text else adapter.validate_python(value)
     if hasattr(hint, "model_validate"):
         return hint.model_validate_json(text) if text else hint.model_validate(value)
+    if hasattr(hint, "__pydantic_validator__"):  # a data class of pydantic's
+        validator = hint.__pydantic_validator__
+        return validator.validate_json(text) if text else validator.validate_python(value)
     return hint.parse_raw(text) if text else hint.parse_obj(value)
 
 

@@ -14,7 +14,7 @@ import uuid
 from typing import Any, Callable, Optional
 
 from . import compat, from_classes
-from .checking import Described, checker, each
+from .checking import Described, checker, each, each_item, listed
 from .declared import NOTHING, Convert, Declared, Plain, keeping_null, plain_values, with_uploads
 from .from_classes import has_members
 
@@ -97,11 +97,27 @@ def describe(hint: Any) -> Described:
         return describe(hint.__supertype__)
     if origin is typing.Literal:
         return _literal(typing.get_args(hint)), None
-    if origin is typing.Union or type(hint).__name__ == "UnionType":
+    if _is_union(hint):
         return _union(typing.get_args(hint))
     if origin is not None and getattr(origin, "__name__", "") not in _FOREIGN and not has_members(origin):
         return _generic(origin, typing.get_args(hint))
     return _class(origin or hint)
+
+
+def bare(hint: Any) -> Any:
+    """A type hint without what bounds or explains it, and without that there may be none."""
+    while True:
+        others = [one for one in typing.get_args(hint) if one is not type(None)]
+        if hasattr(hint, "__metadata__"):
+            hint = hint.__origin__
+        elif len(others) == 1 and _is_union(hint):
+            hint = others[0]
+        else:
+            return hint
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
 
 
 def converter_of(kind: str) -> Optional[Convert]:
@@ -286,28 +302,20 @@ def _tuple(arguments: tuple[Any, ...]) -> Described:
         plain: Plain = {"kind": "array", "items": {"name": "", **items}}
         converted = _items_converter(tuple, convert)
     else:
-        converters = dict(enumerate(checker(describe(one)) for one in arguments))
+        places = [(place, checker(describe(one))) for place, one in enumerate(arguments)]
         plain = {"kind": "array"}
-        converted = lambda values: tuple(each(enumerate(_listed(values)), _itself, converters).values())  # noqa: E731
+        converted = lambda values: tuple(  # noqa: E731
+            each((place, value, check) for (place, check), value in zip(places, listed(values))).values()
+        )
     if arguments[-1] is not Ellipsis:
         plain["min_length"] = plain["max_length"] = len(arguments)
     return plain, converted
 
 
-def _itself(value: Any) -> Any:
-    return value
-
-
 def _items_converter(make: Callable[..., Any], convert: Optional[Convert]) -> Optional[Convert]:
     if convert is None:
         return None if make is list else make
-    return lambda values: make(each(enumerate(_listed(values)), convert).values())
-
-
-def _listed(values: Any) -> Any:
-    if not isinstance(values, (list, tuple, set, frozenset)) and not hasattr(values, "__array__"):
-        raise ValueError("Must be a list.")
-    return values
+    return lambda values: make(each_item(listed(values), convert))
 
 
 def _values_converter(convert: Optional[Convert]) -> Optional[Convert]:
@@ -317,7 +325,7 @@ def _values_converter(convert: Optional[Convert]) -> Optional[Convert]:
     def converted(members: Any) -> dict[Any, Any]:
         if not isinstance(members, dict):
             raise ValueError("Must be an object.")
-        return each(members.items(), convert)
+        return each((name, member, convert) for name, member in members.items())
 
     return converted
 

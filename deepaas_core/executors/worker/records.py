@@ -311,19 +311,7 @@ def _lacks(declared: Any, key: str, given: Mapping[str, Any]) -> bool:
 def _hint(function: Callable[..., Any]) -> Any:
     """The type hint of a function's first parameter; None without one."""
     parameters = shape_of(function).parameters or ()
-    return _bare(from_hints.annotations(function).get(parameters[0].name)) if parameters else None
-
-
-def _bare(hint: Any) -> Any:
-    """A type hint without what bounds or explains it, and without that there may be none."""
-    while True:
-        others = [one for one in typing.get_args(hint) if one is not type(None)]
-        if hasattr(hint, "__metadata__"):
-            hint = hint.__origin__
-        elif len(others) == 1 and (typing.get_origin(hint) is Union or type(hint).__name__ == "UnionType"):
-            hint = others[0]
-        else:
-            return hint
+    return from_hints.bare(from_hints.annotations(function).get(parameters[0].name)) if parameters else None
 
 
 def _converted(record: Record, convert: Convert) -> Outcome:
@@ -340,7 +328,7 @@ def _gather_as(hint: Any, name: str, names: Sequence[str]) -> Optional[Gather]:
     if "ndarray" in str(hint):
         return Gather(name, lambda records: _array(records, names))
     if (typing.get_origin(hint) or hint) in _SEQUENCES:
-        items = _bare((typing.get_args(hint) or (dict,))[0])
+        items = from_hints.bare((typing.get_args(hint) or (dict,))[0])
         if (typing.get_origin(items) or items) in _SEQUENCES:
             return Gather(name, lambda records: [[record.get(key) for key in names or record] for record in records])
         if items in (int, float, str, bool):
