@@ -45,15 +45,15 @@ class Connection(aiosqlite.Connection):
 
 
 class Connections:
-    """The connections of one engine of SQLAlchemy's.
+    """The connections of engines of SQLAlchemy's.
 
     Attributes:
-        connect_args: To be given to the engine, so that it makes its connections here.
+        connect_args: To be given to an engine, so that it makes its connections here.
     """
 
-    def __init__(self, **options: Any):
+    def __init__(self) -> None:
         self._made: WeakSet[Connection] = WeakSet()
-        self.connect_args = {"async_creator_fn": self._make, **options}
+        self.connect_args = {"async_creator_fn": self._make}
 
     def _make(self, database: str, **options: Any) -> Connection:
         connection = Connection(database, **options)
@@ -61,7 +61,7 @@ class Connections:
         return connection
 
     async def end(self) -> None:
-        """End, after the engine was disposed of, those that were given up, and with them what they were still doing.
+        """End, after the engines were disposed of, those that were given up, and with them what they were still doing.
 
         One that was lent at that moment comes back to a pool that nobody looks after.
         """

@@ -64,7 +64,7 @@ def _unreachable() -> tuple[type[Exception], ...]:
 class Database:
     """What the stores of the records share. Made by ``open``."""
 
-    def __init__(self, engine: AsyncEngine, connections: Connections | None):
+    def __init__(self, engine: AsyncEngine, connections: Connections):
         self._engine, self._connections = engine, connections
 
     @classmethod
@@ -81,34 +81,33 @@ class Database:
             StoreUnusable: It was written by a newer version, or is not a database of ours.
             StoreUnavailable: It cannot be reached.
         """
-        connections = None
+        connections = Connections()
         if url:
             engine = _server_engine(url)
             shown = _shown(url)
         else:
             path = folder / (FILE_NAME if chain is migrations.RECORDS else PREDICTIONS_FILE)
             await asyncio.to_thread(_make_file, path)
-            connections = Connections(timeout=BUSY_TIMEOUT_S)
             engine = _sqlite_engine(path, connections)
             shown = str(path)
+        database = cls(engine, connections)
         try:
             async with engine.begin() as connection:
                 if chain is migrations.RECORDS:  # the log is too large to be looked through at each start
                     await _check(connection, shown)
                 await _upgrade(connection, shown, chain)
         except _unreachable() as error:
-            await engine.dispose()
+            await database.close()
             raise _unusable(error, shown) from error
         except BaseException:
-            await engine.dispose()
+            await database.close()
             raise
-        return cls(engine, connections)
+        return database
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._engine.dispose()
-        if self._connections is not None:
-            await self._connections.end()
+        await self._connections.end()
 
     @property
     def now(self) -> sa.ColumnElement[Any]:
@@ -187,7 +186,7 @@ def _server_engine(url: str) -> AsyncEngine:
 
 def _sqlite_engine(path: Path, connections: Connections) -> AsyncEngine:
     url = sa.URL.create("sqlite+aiosqlite", database=str(path))
-    engine = create_async_engine(url, connect_args=connections.connect_args)
+    engine = create_async_engine(url, connect_args={**connections.connect_args, "timeout": BUSY_TIMEOUT_S})
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: Any) -> None:
