@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-PROGRAM = "deepaas_core.front"
+from deepaas_core.web.nursery import PROGRAM
+
 SETTLED_S = 5.0
 
 

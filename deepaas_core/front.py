@@ -242,6 +242,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     die_with(parent)
+    os.set_inheritable(descriptor, False)
     app.loop_factory()  # loads it
     gc.collect()
     gc.freeze()  # what all have in common is not to be written to
@@ -255,6 +256,7 @@ def _be(descriptors: Sequence[int]) -> int:
 
     async def serve() -> None:
         link, *listening = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+        link.set_inheritable(False)
         await Front(link, listening).serve()
 
     with asyncio.Runner(loop_factory=app.loop_factory()) as runner:

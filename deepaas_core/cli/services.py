@@ -437,7 +437,7 @@ def _draft(given: argparse.Namespace, stack: ExitStack) -> Path | None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deepaas-core-"))) / "service"
         workers = {"count": given.workers, "timeout_s": given.timeout}
         told = {name: number for name, number in workers.items() if number is not None}
-        from deepaas_core.publishing.staging import stage_script  # loads the grammar, as below
+        from deepaas_core.publishing.staging import stage_script  # loads the grammar
 
         stage_script(Path(script).expanduser(), function, given.name or Path(script).stem, told, folder)
         return folder

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +42,35 @@ async def keep(module: Sequence[str], environment: Mapping[str, str]) -> None:
 
 def _start(module: Sequence[str], environment: Mapping[str, str]) -> int:
     # No Popen: it would complain about, or end, a child that is meant to outlive it.
+    return spawn(
+        module,
+        environment,
+        setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+    )
+
+
+def spawn(
+    module: Sequence[str], environment: Mapping[str, str], actions: Sequence[tuple[Any, ...]] = (), **how: Any
+) -> int:
+    """Start a module of ours, which finds what we find and has nothing to read; gives its number.
+
+    Args:
+        module: Its name and its arguments.
+        environment: Variables that it gets besides ours.
+        actions: What is done to its descriptors, as ``os.posix_spawn`` wants it.
+        how: What else ``os.posix_spawn`` is to see to.
+
+    Raises:
+        OSError: It cannot be started.
+    """
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-P", "-m", *module],
         {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
-        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), *actions],
+        **how,
     )
 
 

@@ -11,10 +11,11 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+
+from deepaas_core.executors.companion import spawn
 
 #: The program; see ``front``.
 PROGRAM = "deepaas_core.front"
@@ -96,16 +97,11 @@ class Nursery:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        path = os.pathsep.join(filter(None, sys.path))
         with theirs:
-            self._template = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-P", "-m", PROGRAM, str(ORDERS_FD), str(os.getpid())],
-                {**os.environ, "PYTHONPATH": path},
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), ORDERS_FD),
-                ],
+            self._template = spawn(
+                (PROGRAM, str(ORDERS_FD), str(os.getpid())),
+                {},
+                [(os.POSIX_SPAWN_DUP2, theirs.fileno(), ORDERS_FD)],
                 # A service manager signals all processes of a server, and one that loads has no handlers yet.
                 setsigmask=SIGNALS,
             )

@@ -6,7 +6,6 @@ their paths and in how an error looks.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from deepaas_core.web.deepaas.reading import Sent, check, gather
 from deepaas_core.web.deepaas.versions import base_of, get_version_1, with_slash
 from deepaas_core.web.keys import CATALOG, GUARD, PREDICTOR, SCRATCH, SETTINGS, TRAINER
 from deepaas_core.web.recording import Recording
-from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get_alone, partly, post, put
+from deepaas_core.web.routes import PREDICT, SEE, TRAIN, Route, get, get_alone, partly, post, put
 from deepaas_core.web.scratch import Folder
 
 NEITHER = "You must provide either 'url' or 'data' in the payload"
@@ -135,12 +134,11 @@ def options_of(*methods: str) -> Handler:
 
 
 def _as_flask_had_it(shown: list[Route]) -> list[Route]:
-    """The routes, which also answer HEAD where they answer GET, and OPTIONS everywhere."""
+    """The routes, which also answer OPTIONS."""
     more: list[Route] = []
     for route in shown:
-        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
-        more += [replace(route, method="HEAD")] if route.method == "GET" else []
-        more.append(replace(route, method="OPTIONS", handler=options_of(*methods, "OPTIONS")))
+        methods = ("GET", "HEAD") if route.answers_head else (route.method,)
+        more.append(Route("OPTIONS", route.path, options_of(*methods, "OPTIONS"), route.needs))
     return [*shown, *more]
 
 
@@ -150,9 +148,9 @@ _V0, _V1 = "/models", "/v1/models"
 ROUTES: dict[str, list[Route]] = {
     "0.x": _as_flask_had_it(
         [
-            get_alone(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
-            get_alone(_V0, with_slash, partly(SEE)),
-            get_alone(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
+            get(_V0 + "/", partial(list_models, prefix=""), partly(SEE)),
+            get(_V0, with_slash, partly(SEE)),
+            get(_V0 + "/{model}", partial(get_model, prefix=""), SEE),
             post(_V0 + "/{model}/predict", telling_the_first(Capability.PREDICT, post_predict), PREDICT),
             put(_V0 + "/{model}/train", telling_the_first(Capability.TRAIN, put_train), TRAIN),
         ]
