@@ -58,6 +58,7 @@ class Scored:
 
     Attributes:
         first: The place of its first row in the request.
+        at: When its rows were taken up, as a Unix time.
         records: The rows as the model got them, and the keys by which something was fetched; None for one that was
             refused.
         portion: The answers; None if the call failed.
@@ -66,6 +67,7 @@ class Scored:
     """
 
     first: int
+    at: float
     records: Sequence[Mapping[str, Any] | None]
     portion: Portion | None
     error: BaseException | None
@@ -117,23 +119,23 @@ class Scorer:
         Raises:
             DeepaasError: A call as a whole failed.
         """
-        first = self._take(len(rows))
+        first, at = self._take(len(rows))
         checked = await self._check(rows)
         size = self.checker.call_rows
         if len(rows) <= size:
-            return await self._witnessed(first, checked)
+            return await self._witnessed(first, at, checked)
         parts = [
             Checked(
-                checked.records[at : at + size],
-                {place - at: found for place, found in checked.issues.items() if at <= place < at + size},
+                checked.records[begin : begin + size],
+                {place - begin: found for place, found in checked.issues.items() if begin <= place < begin + size},
             )
-            for at in range(0, len(rows), size)
+            for begin in range(0, len(rows), size)
         ]
         waiting = iter(enumerate(parts))
 
         async def following() -> Awaitable[Portion] | None:
             number, part = next(waiting, (0, None))
-            return None if part is None else self._witnessed(first + number * size, part)
+            return None if part is None else self._witnessed(first + number * size, at, part)
 
         async with aclosing(in_order(following)) as portions:
             return _joined([portion async for portion in portions])
@@ -157,17 +159,20 @@ class Scorer:
             comma: Whether a comma in a number is a decimal point.
             wrong: What is wrong with rows that could not even be read, by position.
         """
-        first = self._take(count)
+        first, at = self._take(count)
         checked = await self._check_cells(table, count, comma)
         for place, found in wrong.items():
             checked.records[place], checked.issues[place] = None, found
-        return await self._witnessed(first, checked)
+        return await self._witnessed(first, at, checked)
 
-    def _take(self, count: int) -> int:
-        """The place of so many more rows in the request; asked before anything is waited for, so that they keep it."""
+    def _take(self, count: int) -> tuple[int, float]:
+        """The place of so many more rows in the request, and the time, by which they are in the same order.
+
+        It is asked before anything is waited for, so that they keep both.
+        """
         first = self._taken
         self._taken += count
-        return first
+        return first, time.time()
 
     async def _check(self, rows: Sequence[Any]) -> Checked:
         return await self._apart(len(rows), lambda: self.checker.check(rows))
@@ -183,16 +188,16 @@ class Scorer:
     def _noted(self, checked: Checked) -> Sequence[Mapping[str, Any] | None]:
         return checked.records
 
-    async def _witnessed(self, first: int, checked: Checked) -> Portion:
+    async def _witnessed(self, first: int, at: float, checked: Checked) -> Portion:
         if self._witness is None:
             return await self._answer(checked)
         started = time.perf_counter()
         try:
             portion = await self._answer(checked)
         except BaseException as error:
-            await self._witness(Scored(first, self._noted(checked), None, error, time.perf_counter() - started))
+            await self._witness(Scored(first, at, self._noted(checked), None, error, time.perf_counter() - started))
             raise
-        await self._witness(Scored(first, self._noted(checked), portion, None, time.perf_counter() - started))
+        await self._witness(Scored(first, at, self._noted(checked), portion, None, time.perf_counter() - started))
         return portion
 
     async def _answer(self, checked: Checked) -> Portion:

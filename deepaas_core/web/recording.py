@@ -161,10 +161,9 @@ def _rows(request: Seen, scored: Scored, single: bool) -> list[Seen]:
     refused: Mapping[int, BaseException] = dict.fromkeys(range(len(answers)), scored.error) if scored.error else {}
     if scored.portion is not None:
         answers, refused = orjson.loads(scored.portion.body), scored.portion.refused
-    now = time.time()
     found = []
     for place, (record, answer) in enumerate(zip(scored.records, answers, strict=True)):
-        seen = replace(request, at=now - scored.duration_s, duration_s=scored.duration_s, inputs=record, output=answer)
+        seen = replace(request, at=scored.at, duration_s=scored.duration_s, inputs=record, output=answer)
         seen.row = None if single else scored.first + place
         seen.size = weight(record) + weight(answer)
         error = refused.get(place)
