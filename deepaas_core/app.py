@@ -15,7 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -452,9 +452,11 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         PluginError: A model that was asked for is not installed.
     """
     found = found_by(settings)
-    folders = Folders(settings.store)
-    try:
+    async with AsyncExitStack() as leaving:
+        folders = Folders(settings.store)
+        leaving.callback(folders.close)
         database = await Database.open(settings.store.url, folders.data)
+        leaving.push_async_callback(database.close)
         trainer = trainer_of(settings, database)
         gatekeeper = gatekeeper_of(settings, database)
         await gatekeeper.look()
@@ -478,6 +480,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
         executions = SqlAutomationStore(database)
         stores = SqlServiceStore(database), executions
         publication = publication_of(settings, *stores, catalog, predictor, folders.scratch)
+        leaving.push_async_callback(publication.enricher.close)
         catalog.start()
         try:
             listener = await _listener_of(
@@ -485,12 +488,13 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             )
             await publication.deployer.start()
             await listener.start()
+            saying = await _say_that_we_are_here(settings, listener.port, trainer)
+            await trainer.resume()
         except BaseException:
             await publication.deployer.close()
+            await trainer.close()
             await catalog.close(0)
             raise
-        saying = await _say_that_we_are_here(settings, listener.port, trainer)
-        await trainer.resume()
         renewing = [asyncio.create_task(renewer.run()), asyncio.create_task(gatekeeper.watch())]
         renewing.append(asyncio.create_task(recorder.tidy()))
         if place_of(settings.store).server:
@@ -517,10 +521,6 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Catalog, Listening,
             saying.cancel()
             await _cancelled(renewing)
             await _stop(listener, catalog, trainer, publication.deployer, recorder, settings.shutdown.drain_s)
-            await publication.enricher.close()
-            await database.close()
-    finally:
-        folders.close()
 
 
 async def _say_that_we_are_here(settings: Settings, port: int, trainer: Trainer) -> asyncio.Task[None]:

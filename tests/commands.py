@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def run_here(main: Main, argv: Sequence[str], environ: Mapping[str, str], folder
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     found = [*map(str, places), *sys.path]
+    before = set(threading.enumerate())
     with (
         patch.dict(os.environ, environ, clear=True),
         patch.object(sys, "path", found),
@@ -50,6 +52,8 @@ def run_here(main: Main, argv: Sequence[str], environ: Mapping[str, str], folder
             code = main(argv)
         except SystemExit as end:
             code = end.code
+    left = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert not left, f"the command leaves threads behind: {left}"
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return Done(int(code or 0), *texts)
 
