@@ -99,18 +99,18 @@ async def test_a_request_that_is_refused_as_a_whole_is_one_entry(client):
     assert (one["row"], one["status"], one["inputs"]) == (None, 422, {"amount": "x"})
 
 
-async def test_every_row_of_a_file_has_its_entry_at_its_place(client):
+async def test_every_row_of_a_file_has_its_entry_in_its_place(client):
     lines = ["amount,name", *(f"{number},n{number}" for number in range(3000))]
     answer = await client.post(RISK, data="\n".join(lines), headers={"Content-Type": "text/csv"})
     assert answer.status == 200
     await answer.read()
-    seen = {}
+    seen = []
     address = "/api/v1/predictions?limit=1000"
     while address:
         page = await (await client.get(address)).json()
-        seen |= {entry["row"]: entry["inputs"]["amount"] for entry in page["predictions"]}
+        seen += [(entry["row"], entry["inputs"]["amount"]) for entry in page["predictions"]]
         address = page["next"]
-    assert seen == {number: number for number in range(3000)}
+    assert seen == [(number, number) for number in reversed(range(3000))]
 
 
 async def test_a_function_leaves_its_arguments_and_its_result(client):
