@@ -1,17 +1,19 @@
 """The same requests to the real DEEPaaS and to this server, and where their answers differ.
 
-Both serve the model ``MODEL`` of ``tests/web/test_deepaas_v2.py`` under the name ``all``, and the requests are those of
-its tests. Differences that remain are the faults of DEEPaaS that are mended on purpose; see
-``docs/reference/deepaas-api.md``.
+There are those of ``tests/web/test_deepaas_v2.py``, for its model ``MODEL`` under the name ``all``; and thousands about
+one argument each, of ``tests/web/deepaas_requests.py``. Differences that remain are the faults of DEEPaaS that are
+mended on purpose; see ``docs/reference/deepaas-api.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import aiohttp
 
+from tests.web import deepaas_requests
 from tests.web.test_deepaas_v2 import ABSENT, PREDICT, READ, WRONG
 
 
@@ -53,3 +55,44 @@ async def compare(theirs: str, ours: str) -> tuple[int, int]:
                 print(f"{one.method} {one.path} {one.body or ''}\n  DEEPaaS  {told[0]}\n  here     {told[1]}")
     print(f"{differing} of {count} answers differ.")
     return differing, count
+
+
+@dataclass
+class Compared:
+    """What both servers made of the requests about one argument each.
+
+    Attributes:
+        theirs: The answers of DEEPaaS.
+        count, equal: How many requests there were, and how many got equal answers.
+        mended: Those that differ on purpose.
+        wrong: Those that differ, and must not.
+    """
+
+    theirs: list[tuple[deepaas_requests.Asked, list[Any]]] = field(default_factory=list)
+    count: int = 0
+    equal: int = 0
+    mended: int = 0
+    wrong: int = 0
+
+
+async def compare_arguments(theirs: str, ours: str) -> Compared:
+    """Send each of those requests to both; prints where answers differ that must not."""
+    found = Compared()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        for asked in deepaas_requests.requests():
+            told = [await _told(session, server, asked) for server in (theirs, ours)]
+            found.theirs.append((asked, told[0]))
+            found.count += 1
+            if told[0] == told[1]:
+                found.equal += 1
+            elif asked.mended:
+                found.mended += 1
+            else:
+                found.wrong += 1
+                print(f"!! {asked}\n  DEEPaaS  {told[0]}\n  here     {told[1]}")
+    return found
+
+
+async def _told(session: aiohttp.ClientSession, server: str, asked: deepaas_requests.Asked) -> list[Any]:
+    async with session.post(server + asked.path, **asked.options()) as response:
+        return await deepaas_requests.answer_of(response)

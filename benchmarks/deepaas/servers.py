@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import textwrap
+import venv
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -60,6 +61,15 @@ class Server:
             return 0, "the connection is closed without an answer"
 
 
+def with_libraries_of_deepaas(folder: Path) -> Path:
+    """An environment that sees all that DEEPaaS is installed with; gives the place for models in it."""
+    venv.create(folder, symlinks=True)
+    [site] = folder.glob("lib/python*/site-packages")
+    [libraries] = DEEPAAS.folder.glob("lib/python*/site-packages")
+    (site / "deepaas.pth").write_text(f"{libraries}\n")
+    return site
+
+
 def install(site: Path, models: Mapping[str, str]) -> None:
     """Put models where Python finds them, as pip would.
 
@@ -77,15 +87,28 @@ def install(site: Path, models: Mapping[str, str]) -> None:
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], site: Path, folder: Path, *options: str) -> AsyncIterator[Server]:
-    """A server, once it answers or has ended; it is killed in the end, since one of the two may ignore to be asked."""
+async def running(
+    command: Sequence[str], site: Path, folder: Path, *options: str, environment: Path | None = None
+) -> AsyncIterator[Server]:
+    """A server, once it answers or has ended; it is killed in the end, since one of the two may ignore to be asked.
+
+    Args:
+        command: Of ``COMMANDS``.
+        site: Where the models are.
+        folder: For what it writes.
+        options: Of the command line.
+        environment: The one that ``site`` belongs to, if the models run there and not in the server's.
+    """
     (folder / "tmp").mkdir(parents=True)
     port = _free_port()
     known = {name: text for name, text in os.environ.items() if not name.startswith(("DEEPAAS_", "OS_DEFAULT__"))}
-    path = os.pathsep.join((str(site), *([str(PROJECT)] if command[0] == sys.executable else [])))
+    places = [] if environment else [str(site)]
+    path = os.pathsep.join((*places, *([str(PROJECT)] if command[0] == sys.executable else [])))
     changed = {"PYTHONPATH": path, "HOME": str(folder), "TMPDIR": str(folder / "tmp"), "NO_COLOR": "1"}
     # The environment of whoever develops this server may have models of its own.
     changed["DEEPAAS_CORE_MODELS_ONLY"] = ",".join(file.stem.removeprefix("side_") for file in site.glob("side_*.py"))
+    if environment:
+        changed["DEEPAAS_CORE_MODELS_ENVIRONMENTS"] = str(environment)
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -59,6 +59,8 @@ class Argument:
         location: Where alone it is read from (query, form, json, header, cookie); None means anywhere.
         secret: Its value is not to be shown or kept in clear.
         opaque: The author's own field class decides what is valid; the server passes the value on unchecked.
+        own_rules: What is said here is true, but the author's own field has further rules, or other words for them.
+        by_field: It is spelled as a field of marshmallow's, which reads values once more, in the worker.
     """
 
     name: str
@@ -84,6 +86,15 @@ class Argument:
     location: str | None = None
     secret: bool = False
     opaque: bool = False
+    own_rules: bool = False
+    by_field: bool = False
+
+    @property
+    def up_to_the_model(self) -> bool:
+        """Whether the server does not know all that the value must be, or how its author puts it."""
+        inside = (*self.properties, *([self.items] if self.items else ()))
+        known = not (self.opaque or self.own_rules or self.pattern is not None)
+        return not known or any(argument.up_to_the_model for argument in inside)
 
     @classmethod
     def from_plain(cls, plain: object, depth: int = 0) -> Argument:
@@ -126,6 +137,8 @@ class Argument:
             location=location,
             secret=read.flag("secret"),
             opaque=read.flag("opaque"),
+            own_rules=read.flag("own_rules"),
+            by_field=read.flag("by_field"),
         )
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepaas_core import errors
-from deepaas_core.domain.argument import Argument
 from deepaas_core.domain.model import Capability, Model, Source
 from deepaas_core.domain.prediction import Prediction
 from deepaas_core.executors.base import Call, Result
@@ -65,19 +64,32 @@ class Predictor:
         return await self.outcome(self.begin(model, call, timeout_s))
 
     async def look_at(self, model: Model, hook: Capability, values: Mapping[str, Any]) -> None:
-        """Let the model's own fields look at arguments, as far as only they know what is right.
+        """Let the model's own fields look at arguments, if only they know all that is right; see ``judged``."""
+        arguments = model.arguments_of(hook)
+        if any(arguments[key].up_to_the_model for key in values if key in arguments):
+            await self.judged(model, hook, values)
+
+    async def judged(self, model: Model, hook: Capability, values: Mapping[str, Any]) -> bool:
+        """Let the model's own fields look at all of its arguments.
 
         A model that is busy or not there is not waited for long: whoever calls it later is told.
+
+        Args:
+            model: The model.
+            hook: Which function's arguments.
+            values: By key, as they would be for a call; what is required and not there is told, too.
+
+        Returns:
+            Whether they have looked, and found nothing wrong.
 
         Raises:
             InvalidInput: They refuse them.
         """
-        arguments = model.arguments_of(hook)
-        if not any(_is_up_to_the_model(arguments[key]) for key in values if key in arguments):
-            return
         call = Call(hook, values, payload={"form": "arguments"}, timeout_s=LOOK_S)
         with suppress(errors.Unavailable, errors.ModelTimeout, errors.ModelFailure):
             await self._catalog.entry(model.name).executor.call(call)
+            return True
+        return False
 
     def begin(self, model: Model, call: Call, timeout_s: float | None = None) -> Begun:
         """Begin a call, for whoever comes back for its outcome.
@@ -162,9 +174,3 @@ def _say_that_it_failed(begun: Begun, failure: errors.ModelFailure, **more: int)
             **more,
         },
     )
-
-
-def _is_up_to_the_model(argument: Argument) -> bool:
-    """Whether the server does not know all that an argument must be."""
-    inside = (*argument.properties, *([argument.items] if argument.items else ()))
-    return argument.opaque or argument.pattern is not None or any(map(_is_up_to_the_model, inside))

@@ -43,9 +43,9 @@ def trained(declared: Any, train: Any = anything) -> Description:
 
 
 def described(declared: Any, train: Any = anything) -> dict[str, dict[str, Any]]:
-    """The plain arguments of ``train``, by name, as they cross the line."""
-    plain = json.loads(json.dumps(trained(declared, train).plain()))
-    return {argument.pop("name"): argument for argument in plain["arguments"]["train"]}
+    """The plain arguments of ``train``, by name, as they cross the line; but for whether they are fields."""
+    text = json.dumps(trained(declared, train).plain()).replace(', "by_field": true', "")
+    return {argument.pop("name"): argument for argument in json.loads(text)["arguments"]["train"]}
 
 
 def given(declared: Any, sent: dict[str, Any], train: Any = anything) -> dict[str, Any]:
@@ -293,13 +293,37 @@ def test_fields_are_described_as_what_they_are():
                 {"name": "x", "kind": "integer", "required": True},
                 {"name": "y", "kind": "string", "default": "z"},
             ],
+            "own_rules": True,
         },
         "color": {"kind": "string", "choices": ["RED"]},
         "fmt": {"kind": "date", "opaque": True},
         "now": {"kind": "datetime", "computed_default": True},
-        "eq": {"kind": "integer", "choices": [7]},
-        "only": {"kind": "array", "items": {"name": "", "kind": "string", "choices": ["a"]}},
+        "eq": {"kind": "integer", "choices": [7], "own_rules": True},
+        "only": {"kind": "array", "items": {"name": "", "kind": "string", "choices": ["a"]}, "own_rules": True},
     }
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        fields.Int(error_messages={"required": "Say how many."}),
+        fields.Int(validate=lambda number: number % 2 == 0),
+        fields.Int(validate=validate.Range(1, 5, error="No.")),
+        fields.Str(validate=validate.NoneOf(["a"])),
+        fields.Str(validate=validate.And(validate.Length(2), validate.NoneOf("x"))),
+        fields.Dict(values=fields.Int()),
+    ],
+    ids=["words", "function", "words of a validator", "none of", "and", "parts"],
+)
+def test_of_a_field_that_has_more_to_say_that_is_known(field):
+    assert described({"x": field})["x"]["own_rules"] is True
+
+
+@pytest.mark.parametrize(
+    "field", [fields.Int(strict=True), fields.Float(allow_nan=True), fields.IP()], ids=["strict", "nan", "ip"]
+)
+def test_a_field_that_reads_in_its_own_way_is_left_to_itself(field):
+    assert described({"x": field})["x"]["opaque"] is True
 
 
 def test_values_go_through_the_authors_own_fields():
@@ -404,7 +428,7 @@ def test_a_nested_schema_that_takes_more_is_left_to_itself():
 
         a = fields.Int()
 
-    assert described({"n": fields.Nested(Loose)})["n"] == {"kind": "object"}
+    assert described({"n": fields.Nested(Loose)})["n"] == {"kind": "object", "own_rules": True}
     assert given({"n": fields.Nested(Loose)}, {"n": {"a": "1", "b": 2}}) == {"n": {"a": 1, "b": 2}}
 
 
@@ -578,8 +602,8 @@ def test_a_response_schema_is_described_and_checked(form):
     made = marshmallow.Schema.from_dict(members)
     description = describe(plugin(schema={"dict": members, "class": made, "instance": made()}[form]))
     assert description.plain()["response"] == [
-        {"name": "label", "kind": "string", "required": True},
-        {"name": "when", "kind": "date"},
+        {"name": "label", "kind": "string", "by_field": True, "required": True},
+        {"name": "when", "kind": "date", "by_field": True},
     ]
     assert description.check_response({"label": "a"}) is None
     assert description.check_response({"label": 1}) == "/label: Not a valid string."

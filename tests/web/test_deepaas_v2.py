@@ -7,6 +7,7 @@ import re
 import pytest
 from aiohttp import FormData
 
+from deepaas_core.serving import predictor
 from deepaas_core.web.keys import TRAINER
 
 MODEL = """
@@ -211,6 +212,97 @@ async def test_all_that_is_wrong_is_told_at_once_in_marshmallows_words(serve):
         response = await client.post(f"{PREDICT}?{query}", **body)
         assert (response.status, response.headers["Content-Type"]) == (422, "application/json"), (query, body)
         assert await response.json() == told
+
+
+OWN = """
+    import os, time
+    from pathlib import Path
+    from webargs import fields, validate
+
+    class Even(fields.Int):
+        def _deserialize(self, value, attr, data, **kwargs):
+            number = super()._deserialize(value, attr, data, **kwargs)
+            if number % 2:
+                raise self.make_error("odd")
+            return number
+        default_error_messages = {"odd": "Must be even."}
+
+    def get_predict_args():
+        return {
+            "even": Even(missing=2),
+            "small": fields.Int(missing=1, validate=lambda number: number < 10),
+            "plain": fields.Int(missing=1, validate=validate.Range(0, 9)),
+            "must": fields.Str(required=True, error_messages={"required": "Say it."}),
+            "long": fields.Bool(missing=False),
+        }
+
+    def predict(even, small, plain, must, long):
+        if long:
+            folder = Path(os.environ["DEEPAAS_TEST_GATE"])
+            (folder / "begun").touch()
+            while not (folder / "end").exists():
+                time.sleep(0.01)
+        return [even, small, plain, must]
+
+    get_train_args = get_predict_args
+    train = predict
+"""
+
+
+async def test_what_only_the_model_can_judge_is_told_with_all_the_rest_in_its_words(serve):
+    client = await serve(own=OWN)
+    for path in ("/v2/models/own/predict/", "/v2/models/own/train/"):
+        response = await client.post(f"{path}?even=3&small=x&plain=10")
+        assert response.status == 422
+        assert await response.json() == {
+            "even": ["Must be even."],
+            "small": ["Not a valid integer."],
+            "plain": ["Must be greater than or equal to 0 and less than or equal to 9."],
+            "must": ["Say it."],
+        }
+    assert await (await client.get("/v2/models/own/train/")).json() == []
+
+
+HINTED = """
+    import datetime
+
+    def get_predict_args():
+        return {
+            "word": {"type": "str", "pattern": "[a-z]+$"},
+            "count": {"type": "int", "default": 1},
+            "wait": {"type": datetime.timedelta},
+        }
+
+    def predict(**kwargs):
+        return {key: repr(value) for key, value in kwargs.items()}
+"""
+
+
+async def test_arguments_that_are_no_fields_are_judged_here(serve):
+    client = await serve(hinted=HINTED)
+    response = await client.post("/v2/models/hinted/predict/?word=ABC&count=x&wait=soon")
+    assert response.status == 422
+    assert await response.json() == {"count": ["Not a valid integer."], "wait": ["Not a valid period of time."]}
+    response = await client.post("/v2/models/hinted/predict/?word=abc&count=2&wait=90")
+    wait = "datetime.timedelta(seconds=90)"
+    assert (await response.json())["predictions"] == {"word": "'abc'", "count": "2", "wait": wait}
+
+
+async def test_a_busy_model_is_not_asked_for_long_what_is_wrong(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPAAS_TEST_GATE", str(tmp_path))
+    monkeypatch.setattr(predictor, "LOOK_S", 0.1)
+    client = await serve(own=OWN)
+    path = "/v2/models/own/predict/"
+    busy = asyncio.create_task(client.post(path, params={"long": "true", "must": "x"}))
+    while not (tmp_path / "begun").exists():
+        await asyncio.sleep(0.01)
+    plain = await client.post(path, params={"plain": "x", "must": "x"})
+    own = await client.post(path, params={"plain": "x", "even": "3"})
+    (tmp_path / "end").touch()
+    assert (plain.status, await plain.json()) == (422, {"plain": ["Not a valid integer."]})
+    missing = ["Missing data for required field."]
+    assert (own.status, await own.json()) == (422, {"plain": ["Not a valid integer."], "must": missing})
+    assert (await busy).status == 200
 
 
 async def test_a_body_that_is_not_json_is_told(serve):

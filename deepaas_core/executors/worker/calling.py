@@ -105,7 +105,7 @@ class Caller:
         afterwards: list[Callable[[], None]] = []
         try:
             if (request.get("payload") or {}).get("form") == "arguments":
-                self._description.deserialize(request["hook"], request.get("values") or {})
+                self._description.deserialize(request["hook"], request.get("values") or {}, judging=True)
                 return Answer(b"null")
             function, args, kwargs = self._arguments(request, body, afterwards)
             in_one = self._in_one(request["hook"])

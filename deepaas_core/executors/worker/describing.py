@@ -110,12 +110,13 @@ class Description:
             "any_keyword": self.any_keyword,
         }
 
-    def deserialize(self, hook: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    def deserialize(self, hook: str, values: Mapping[str, Any], judging: bool = False) -> dict[str, Any]:
         """Turn what the server sends into what the hook is given.
 
         Args:
             hook: Its name.
             values: JSON-native values by key, checked against the description and with its defaults filled in.
+            judging: They are not checked yet: something may also be missing.
 
         Returns:
             Values by the names that the hook knows.
@@ -132,6 +133,8 @@ class Description:
             try:
                 if key in values:
                     given[declared.name] = _checked(declared, values[key])
+                elif judging and declared.plain.get("required"):
+                    issues += _missing(key, declared)
                 elif declared.supplies:
                     given[declared.name] = declared.default()
             except Exception as error:  # the author's field, validator or type: whatever it raises, it refuses
@@ -393,6 +396,11 @@ def _checked(declared: Declared, sent: Any) -> Any:
     if declared.field is None:
         match(declared.plain, sent)
     return declared.value(sent)
+
+
+def _missing(key: str, declared: Declared) -> list[tuple[str, str]]:
+    words = getattr(declared.field, "error_messages", None) or {}
+    return from_fields.flatten(words.get("required", "Missing data for required field."), pointer_to(key))
 
 
 def _refusal(key: str, error: Exception) -> list[tuple[str, str]]:

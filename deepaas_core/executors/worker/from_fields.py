@@ -110,7 +110,7 @@ def describe(name: str, field: Any, depth: int = 0) -> Plain:
     """A field as plain data, without its default."""
     base, customised = _base(type(field))
     metadata = _metadata(field)
-    plain: Plain = {"name": name, "kind": KINDS[base]}
+    plain: Plain = {"name": name, "kind": KINDS[base], "by_field": True}
     _describe_metadata(plain, metadata)
     if getattr(field, "required", False):
         plain["required"] = True
@@ -119,10 +119,13 @@ def describe(name: str, field: Any, depth: int = 0) -> Plain:
     if base in ("Field", "Raw") and _means_file(metadata):
         plain["kind"] = "file"
         return plain
-    if customised or base in OPAQUE or _has_own_rules(field, base):
+    if customised or base in OPAQUE or _reads_in_its_own_way(field, base):
         plain["opaque"] = True
     _describe_parts(plain, field, base, depth)
-    _describe_validators(plain, list(getattr(field, "validators", None) or ()))
+    validators = list(getattr(field, "validators", None) or ())
+    _describe_validators(plain, validators)
+    if _knows_more(field, base) or not all(map(_is_told, validators)):
+        plain["own_rules"] = True
     return plain
 
 
@@ -198,13 +201,34 @@ def _means_file(metadata: Mapping[str, Any]) -> bool:
     return metadata.get("type") == "file" or metadata.get("format") == "binary" or metadata.get("location") == "files"
 
 
-def _has_own_rules(field: Any, base: str) -> bool:
+def _reads_in_its_own_way(field: Any, base: str) -> bool:
     """Whether the author set the field up to read values in a way that only it knows."""
     if base == "Boolean":
         return bool({"truthy", "falsy"} & vars(field).keys())
+    if base.startswith("IP") or getattr(field, "strict", False) or getattr(field, "allow_nan", False):
+        return True
     if KINDS[base] in ("datetime", "date", "time"):
         return getattr(field, "format", None) not in (None, "iso", "iso8601")
     return bool(getattr(field, "pre_load", None))
+
+
+def _knows_more(field: Any, base: str) -> bool:
+    """Whether a field has words of its own, or parts that the description does not have."""
+    if base == "Nested" or any(getattr(field, part, None) for part in ("key_field", "value_field")):
+        return True
+    usual: dict[str, Any] = {}
+    for cls in reversed(type(field).__mro__):
+        usual.update(getattr(cls, "default_error_messages", None) or {})
+    return bool(getattr(field, "error_messages", usual) != usual)
+
+
+def _is_told(validator: Any) -> bool:
+    """Whether all that a validator demands is in the description, and its complaint is the usual one."""
+    name = type(validator).__name__
+    if name == "And":
+        return all(map(_is_told, validator.validators))
+    usual = (None, getattr(type(validator), "default_message", None))
+    return name in _TOLD and getattr(validator, "error", None) in usual
 
 
 def _describe_parts(plain: Plain, field: Any, base: str, depth: int) -> None:
@@ -326,6 +350,10 @@ _VALIDATORS = {
 }
 
 
+#: Those of which the description has all.
+_TOLD = ("Range", "Length", "OneOf", "Regexp", "URL", "Email")
+
+
 def _default(field: Any) -> Any:
     default = getattr(field, "load_default", NOTHING)
     if default is NOTHING:  # a marshmallow that knows only the older name
@@ -334,15 +362,23 @@ def _default(field: Any) -> Any:
 
 
 def _converter(field: Any) -> Any:
-    delimiter = getattr(field, "delimiter", None) if _base(type(field))[0].startswith("Delimited") else None
+    delimited = _base(type(field))[0].startswith("Delimited")
 
     def convert(sent: Any) -> Any:
         value = with_uploads(sent, compat.uploaded_file()) if _may_hold_uploads(sent) else sent
-        if delimiter is not None and isinstance(value, list):
-            value = delimiter.join(str(item) for item in value)
+        if delimited and isinstance(value, list):
+            return _plain_list(field, value)
         return field.deserialize(value, field.name or "", {})
 
     return convert
+
+
+def _plain_list(field: Any, value: Any) -> Any:
+    """What a field for delimited text makes of a list, which newer ones refuse."""
+    of_marshmallow: Any = next(cls for cls in type(field).__mro__ if cls.__name__ in ("List", "Tuple"))
+    items = of_marshmallow._deserialize(field, value, field.name or "", {})
+    field._validate(items)
+    return items
 
 
 def _may_hold_uploads(value: Any) -> bool:

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from deepaas_core import errors
+from deepaas_core.web.deepaas.values import OF_SCHEMA
 from deepaas_core.web.keys import CATALOG, SETTINGS
 from deepaas_core.web.problems import status_of
 
@@ -135,6 +136,8 @@ def messages(issues: Sequence[errors.Issue]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for issue in issues:
         *path, last = [_unescaped(step) for step in issue.pointer.split("/")[1:]] or ["_schema"]
+        if issue.detail == OF_SCHEMA and last != "_schema":
+            path, last = [*path, last], "_schema"
         place = found
         for step in path:
             below = place.setdefault(step, {})

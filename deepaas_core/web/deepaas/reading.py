@@ -21,7 +21,7 @@ from deepaas_core.domain.model import Capability, Model
 from deepaas_core.web import negotiation, uploads
 from deepaas_core.web.deepaas import values
 from deepaas_core.web.inputs import read_body
-from deepaas_core.web.keys import SETTINGS
+from deepaas_core.web.keys import PREDICTOR, SETTINGS
 from deepaas_core.web.scratch import Folder, shown_name
 
 FORM = "application/x-www-form-urlencoded"
@@ -89,16 +89,32 @@ async def read_values(request: web.Request, model: Model, capability: Capability
     Raises:
         InvalidRequest: One of its kinds.
     """
-    return check(model.arguments_of(capability), await gather(request, folder))
+    sent = await gather(request, folder)
+    arguments = model.arguments_of(capability)
+    seen = values.read(arguments.values(), _found(arguments, sent))
+    if seen.wrong is None:
+        return dict(seen.native)
+    if seen.sure or not await request.app[PREDICTOR].judged(model, capability, seen.native):
+        raise seen.wrong
+    return dict(seen.native)
 
 
 def check(arguments: Arguments, sent: Sent) -> dict[str, Any]:
-    """The checked arguments of a hook, from what was sent."""
+    """The checked arguments of a hook, from what was sent.
+
+    Raises:
+        InvalidInput: One issue for everything that is wrong.
+    """
+    return values.check(arguments.values(), _found(arguments, sent))
+
+
+def _found(arguments: Arguments, sent: Sent) -> dict[str, Any]:
+    """What there is for each argument, by key."""
     found = {key: value[0] for key, argument in arguments.items() if (value := sent.find(argument))}
     for key, argument in arguments.items():
         if key.lower() == "accept" and argument.choices:
             _negotiate(sent.request, argument, found)
-    return values.check(arguments.values(), found)
+    return found
 
 
 def _negotiate(request: web.Request, argument: Argument, found: dict[str, Any]) -> None:
