@@ -92,15 +92,15 @@ async def read_values(request: web.Request, model: Model, capability: Capability
     sent = await gather(request, folder)
     arguments = model.arguments_of(capability)
     seen = values.read(arguments.values(), _found(arguments, sent))
-    if seen.wrong is None:
-        return dict(seen.native)
-    if seen.sure or not await request.app[PREDICTOR].judged(model, capability, seen.native):
+    if seen.wrong is not None and (
+        seen.sure or not await request.app[PREDICTOR].judged(model, capability, seen.native)
+    ):
         raise seen.wrong
-    return dict(seen.native)
+    return seen.native
 
 
 def check(arguments: Arguments, sent: Sent) -> dict[str, Any]:
-    """The checked arguments of a hook, from what was sent.
+    """The checked arguments of a hook, from what was sent, without asking the model.
 
     Raises:
         InvalidInput: One issue for everything that is wrong.

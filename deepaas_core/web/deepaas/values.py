@@ -34,7 +34,7 @@ class Values:
         sure: The model's own fields could say nothing else.
     """
 
-    native: Mapping[str, Any]
+    native: dict[str, Any]
     wrong: InvalidInput | None
     sure: bool
 
@@ -68,7 +68,7 @@ def read(arguments: Iterable[Argument], found: Mapping[str, Any]) -> Values:
 
 
 def check(arguments: Iterable[Argument], found: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``read``.
+    """The values of ``read``, without asking the model.
 
     Raises:
         InvalidInput: Something seems to be wrong.
@@ -76,7 +76,7 @@ def check(arguments: Iterable[Argument], found: Mapping[str, Any]) -> dict[str, 
     values = read(arguments, found)
     if values.wrong is not None:
         raise values.wrong
-    return dict(values.native)
+    return values.native
 
 
 def _members(
