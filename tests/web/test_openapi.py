@@ -17,6 +17,7 @@ FUNCTIONS = (
     Capability.PREDICT_URL,
     Capability.TRAIN,
 )
+MODEL = "/api/v1/models/"
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -32,7 +33,8 @@ def model(*arguments, name="digits", functions=FUNCTIONS, **more):
 
 def build(*models):
     document = openapi.build(models, title="Test", version="1")
-    validate(document)
+    about_models = {path: routes for path, routes in document["paths"].items() if path.startswith(MODEL)}
+    validate({**document, "paths": about_models})  # the others are in the document of a server, which is looked at whole
     return document
 
 

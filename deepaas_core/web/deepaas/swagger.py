@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from deepaas_core import __version__
@@ -150,10 +151,30 @@ def _parameter(argument: Argument) -> dict[str, Any]:
     if argument.kind is Kind.ARRAY and argument.items is not None and argument.items.kind is Kind.FILE:
         argument = replace(argument, kind=Kind.FILE)  # this language knows one file only; more are taken all the same
     place = "formData" if argument.kind is Kind.FILE else _PLACES[argument.location or "query"]
-    parameter = {"in": place, "name": argument.key, "required": argument.required, **_schema(argument)}
+    parameter = {"in": place, "name": argument.key, "required": argument.required, **_as_text(_schema(argument))}
     if argument.kind is Kind.ARRAY:
         parameter["collectionFormat"] = "multi"
     return parameter
+
+
+def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema for what is not in a JSON body: there is no object in this language, but its text will do."""
+    if schema.get("type") == "array":
+        return {**schema, "items": _as_text(schema["items"])}
+    if schema.get("type", "object") != "object":
+        return schema
+    said = {name: schema[name] for name in ("description", "format", "x-nullable") if name in schema}
+    if "type" in schema:
+        said.setdefault("format", "json")
+    if "enum" in schema:
+        said["enum"] = list(map(_text, schema["enum"]))
+    if schema.get("default") is not None:
+        said["default"] = _text(schema["default"])
+    return {"type": "string", **said}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _schema(argument: Argument) -> dict[str, Any]:
