@@ -34,7 +34,7 @@ def model(*arguments, name="digits", functions=FUNCTIONS, **more):
 def build(*models):
     document = openapi.build(models, title="Test", version="1")
     about_models = {path: routes for path, routes in document["paths"].items() if path.startswith(MODEL)}
-    validate({**document, "paths": about_models})  # the others are in the document of a server, which is looked at whole
+    validate({**document, "paths": about_models})  # of the others, a test of the whole document
     return document
 
 
