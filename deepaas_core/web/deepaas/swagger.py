@@ -163,7 +163,7 @@ def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
         return {**schema, "items": _as_text(schema["items"])}
     if schema.get("type", "object") != "object":
         return schema
-    said = {name: schema[name] for name in ("description", "format", "x-nullable") if name in schema}
+    said: dict[str, Any] = {name: schema[name] for name in ("description", "format", "x-nullable") if name in schema}
     if "type" in schema:
         said.setdefault("format", "json")
     if "enum" in schema:
