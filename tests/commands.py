@@ -16,6 +16,8 @@ from unittest.mock import patch
 from deepaas_core import cli
 
 Main = Callable[[Sequence[str]], int]
+#: How long a thread of a command may take to end after it, on a machine that is overworked.
+ENDING_S = 30
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ def run_here(main: Main, argv: Sequence[str], environ: Mapping[str, str], folder
             code = main(argv)
         except SystemExit as end:
             code = end.code
-    left = [thread.name for thread in threading.enumerate() if thread not in before]
-    assert not left, f"the command leaves threads behind: {left}"
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in left:
+        thread.join(ENDING_S)
+        assert not thread.is_alive(), f"the command leaves {thread} behind"
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return Done(int(code or 0), *texts)
 
