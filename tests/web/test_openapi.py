@@ -17,7 +17,6 @@ FUNCTIONS = (
     Capability.PREDICT_URL,
     Capability.TRAIN,
 )
-MODEL = "/api/v1/models/"
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -33,8 +32,7 @@ def model(*arguments, name="digits", functions=FUNCTIONS, **more):
 
 def build(*models):
     document = openapi.build(models, title="Test", version="1")
-    about_models = {path: routes for path, routes in document["paths"].items() if path.startswith(MODEL)}
-    validate({**document, "paths": about_models})  # of the others, a test of the whole document
+    validate(document)
     return document
 
 
