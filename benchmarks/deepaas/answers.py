@@ -63,16 +63,23 @@ class Compared:
 
     Attributes:
         theirs: The answers of DEEPaaS.
-        count, equal: How many requests there were, and how many got equal answers.
-        mended: Those that differ on purpose.
-        wrong: Those that differ, and must not.
+        mended: How many answers differ on purpose.
+        wrong: How many differ, and must not.
     """
 
     theirs: list[tuple[deepaas_requests.Asked, list[Any]]] = field(default_factory=list)
-    count: int = 0
-    equal: int = 0
     mended: int = 0
     wrong: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many requests there were."""
+        return len(self.theirs)
+
+    @property
+    def equal(self) -> int:
+        """How many got equal answers."""
+        return self.count - self.mended - self.wrong
 
 
 async def compare_arguments(theirs: str, ours: str) -> Compared:
@@ -82,10 +89,9 @@ async def compare_arguments(theirs: str, ours: str) -> Compared:
         for asked in deepaas_requests.requests():
             told = [await _told(session, server, asked) for server in (theirs, ours)]
             found.theirs.append((asked, told[0]))
-            found.count += 1
             if told[0] == told[1]:
-                found.equal += 1
-            elif asked.mended:
+                continue
+            if asked.mended:
                 found.mended += 1
             else:
                 found.wrong += 1

@@ -122,8 +122,7 @@ def _read(argument: Argument, sent: Any) -> Any:
     if argument.opaque or argument.kind == Kind.FILE:
         return sent
     value = _READERS[argument.kind](argument, sent)
-    if argument.kind is not Kind.INTEGER or isinstance(value, int):
-        _validate(argument, value)
+    _validate(argument, value)
     return value
 
 
@@ -180,7 +179,6 @@ def _integer(argument: Argument, sent: Any) -> int | str:
         return int(value)
     if not argument.by_field:
         raise ValidationError("Not a valid integer.")
-    _validate(argument, value)
     return str(value)  # as a number it could not cross to the worker
 
 
